@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! From the socket to the stream.
+
+pub(crate) mod router;
+pub(crate) mod udp;

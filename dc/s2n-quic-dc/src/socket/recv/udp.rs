@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The receiving worker of one socket: takes what the kernel has, finds the stream of each packet, and runs the streams' timers.
+//!
+//! A GRO train lands in one descriptor and is split into segments that share it. Control packets are taken in at once. Packets with data are
+//! left to a reader that waits, and opened here otherwise, a moment later.
+//!
+//! The one rule: what cannot be routed is dropped and counted by reason, and costs nothing beyond its descriptor.
+
+use super::router::{self, Reason, Route, ACCEPTOR};
+use crate::{
+    credentials,
+    msg::send::Builder,
+    packet::secret_control,
+    socket::{
+        io::{Received, Socket, Truncated},
+        pool::{Class, Filled, Pool, Purpose, Segment, Unfilled},
+        send::{
+            transmission::{Priority, Transmission},
+            udp::{ticks, Next},
+        },
+    },
+    stream::{
+        environment::core::{Core, Opening, Shard},
+        path::Wakes,
+        recv::{
+            self,
+            shared::{Incoming, Pushed},
+        },
+        shared::{self, Shared},
+    },
+    sync::{
+        doorbell::Doorbell,
+        handoff::{Edge, Handoff},
+    },
+};
+use core::time::Duration;
+use hashbrown::HashMap;
+use s2n_quic_core::{inet::ExplicitCongestionNotification, time::Timestamp};
+use std::{io, net::SocketAddr, sync::Arc};
+
+/// Receives in a row before timers and scheduled streams have their turn
+const RECEIVE_BUDGET: usize = 10;
+
+/// Timers in a row before the socket has its turn
+const TIMER_BUDGET: usize = 256;
+
+/// A secret that is unknown here is answered once in this time per client
+const REFUSAL_PERIOD: Duration = Duration::from_millis(100);
+
+/// Refusals that are remembered; when there are more, the oldest period is forgotten as a whole
+const MAX_REFUSALS: usize = 4096;
+
+/// What streams hold of the worker
+pub(crate) struct Receiver {
+    scheduled: Handoff<Arc<Shared>>,
+    pub(crate) doorbell: Doorbell,
+}
+
+impl Receiver {
+    pub(crate) fn new(doorbell: Doorbell) -> Arc<Self> {
+        Arc::new(Self {
+            scheduled: Handoff::new(),
+            doorbell,
+        })
+    }
+
+    /// Has the worker call the stream soon
+    pub(crate) fn schedule(&self, shared: Arc<Shared>) {
+        if let Ok(Edge::WasEmpty) = self.scheduled.push(shared) {
+            self.doorbell.ring();
+        }
+    }
+}
+
+/// A packet and where it came from
+pub(crate) struct Arrival {
+    pub(crate) segment: Segment,
+    pub(crate) remote: SocketAddr,
+    pub(crate) ecn: ExplicitCongestionNotification,
+}
+
+pub(crate) struct Worker<S: Socket> {
+    socket: Arc<S>,
+    core: Arc<Core>,
+    shard: Arc<Shard>,
+    /// The next receive goes here
+    spare: Option<Unfilled>,
+    scheduled: Vec<Arc<Shared>>,
+    due: Vec<(Arc<Shared>, u64)>,
+    /// Streams that got packets in this round
+    touched: Vec<Arc<Shared>>,
+    refusals: HashMap<(credentials::Id, SocketAddr), Timestamp>,
+    answer: Vec<u8>,
+    wakes: Wakes,
+}
+
+impl<S: Socket> Worker<S> {
+    pub(crate) fn new(socket: Arc<S>, core: Arc<Core>, shard: Arc<Shard>) -> Self {
+        Self {
+            socket,
+            core,
+            shard,
+            spare: None,
+            scheduled: Vec::new(),
+            due: Vec::new(),
+            touched: Vec::new(),
+            refusals: HashMap::new(),
+            answer: Vec::new(),
+            wakes: Wakes::default(),
+        }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    pub(crate) fn shard(&self) -> &Arc<Shard> {
+        &self.shard
+    }
+
+    /// One round: what the socket has, what streams asked for, what is due
+    pub(crate) fn poll(&mut self, now: Timestamp) -> Next {
+        let has_more = self.receive(now);
+        self.deliver(now);
+        self.run_scheduled(now);
+        let has_due = self.run_timers(now);
+        core::mem::take(&mut self.wakes).wake();
+        if has_more || has_due {
+            return Next::Now;
+        }
+        let next = self.shard.timers.sleep();
+        let next = next.map(|tick| {
+            // SAFETY: the tick came from a timestamp of the same clock
+            unsafe { Timestamp::from_duration(Duration::from_micros(tick)) }
+        });
+        if self.spare.is_none() {
+            // the pool is empty: look again soon, whatever the socket says
+            let retry = now + Duration::from_millis(1);
+            return Next::At(Some(next.map_or(retry, |next| next.min(retry))));
+        }
+        Next::At(next)
+    }
+
+    /// True when the budget ended before the socket was empty
+    fn receive(&mut self, now: Timestamp) -> bool {
+        for _ in 0..RECEIVE_BUDGET {
+            let pool = &self.core.pool;
+            let spare = self
+                .spare
+                .take()
+                .or_else(|| pool.alloc(Class::Burst, Purpose::Control));
+            let Some(mut spare) = spare else {
+                self.core.counters.dropped.overflow.add(1);
+                return false;
+            };
+            match self.socket.recv(spare.as_mut_slice()) {
+                Ok(received) => {
+                    if let Some(filled) = self.keep(spare, &received) {
+                        self.route_all(filled, &received, now);
+                    }
+                }
+                Err(error) => {
+                    self.spare = Some(spare);
+                    match error.kind() {
+                        io::ErrorKind::WouldBlock => return false,
+                        io::ErrorKind::Interrupted => {}
+                        _ if Truncated::is(&error) => {
+                            self.core.counters.dropped.undecodable.add(1);
+                        }
+                        // an ICMP error of an earlier send: it says nothing that the timers do not find out
+                        _ => {}
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// A small datagram moves to a small descriptor, so that it does not pin a large one
+    fn keep(&mut self, mut spare: Unfilled, received: &Received) -> Option<Filled> {
+        let pool = &self.core.pool;
+        if Class::for_len(received.len, pool.config()) == Some(Class::Packet) {
+            if let Some(mut small) = pool.alloc(Class::Packet, Purpose::Control) {
+                small.as_mut_slice()[..received.len]
+                    .copy_from_slice(&spare.as_mut_slice()[..received.len]);
+                self.spare = Some(spare);
+                return small.fill(received.len).ok();
+            }
+        }
+        spare.fill(received.len).ok()
+    }
+
+    fn route_all(&mut self, filled: Filled, received: &Received, now: Timestamp) {
+        if received.len == 0 {
+            self.core.counters.dropped.undecodable.add(1);
+            return;
+        }
+        let Ok(segments) = filled.into_segments(received.segment_len) else {
+            return;
+        };
+        // a train is usually of one stream
+        let mut last: Option<Arc<Shared>> = None;
+        for segment in segments {
+            self.core.counters.segments_received.add(1);
+            let arrival = Arrival {
+                segment,
+                remote: received.addr,
+                ecn: received.ecn,
+            };
+            self.route(arrival, &mut last, now);
+        }
+    }
+
+    fn route(&mut self, mut arrival: Arrival, last: &mut Option<Arc<Shared>>, now: Timestamp) {
+        let dropped = &self.core.counters.dropped;
+        match router::classify(&mut arrival.segment) {
+            Route::Drop(Reason::Undecodable) => dropped.undecodable.add(1),
+            Route::Drop(Reason::Unexpected) => dropped.unexpected.add(1),
+            Route::SecretControl => {
+                if let Some(packet) = router::secret_control(&mut arrival.segment) {
+                    self.core.on_secret_control(&packet, arrival.remote, now);
+                }
+            }
+            Route::Control { queue_id } => {
+                let Some(shared) = self.find(queue_id, last) else {
+                    dropped.unroutable.add(1);
+                    return;
+                };
+                let received = shared::Received {
+                    bytes: &mut arrival.segment,
+                    remote: arrival.remote,
+                    ecn: arrival.ecn,
+                };
+                self.wakes.append(shared.on_control_packet(received, now));
+                let timeout = shared.send.lock().next_timeout(now);
+                shared.arm_send(timeout);
+            }
+            Route::Stream {
+                queue_id: ACCEPTOR,
+                credentials,
+                source_queue_id,
+            } => match self.core.opened(&credentials) {
+                Some(shared) => self.push(shared, arrival),
+                None => self.accept(credentials, source_queue_id, arrival, now),
+            },
+            Route::Stream { queue_id, .. } => match self.find(queue_id, last) {
+                Some(shared) => self.push(shared, arrival),
+                None => dropped.unroutable.add(1),
+            },
+        }
+    }
+
+    fn find(&self, queue_id: u64, last: &mut Option<Arc<Shared>>) -> Option<Arc<Shared>> {
+        if let Some(last) = last.as_ref().filter(|last| last.queue_id == queue_id) {
+            return Some(last.clone());
+        }
+        let found = self.core.stream(queue_id);
+        last.clone_from(&found);
+        found
+    }
+
+    fn push(&mut self, shared: Arc<Shared>, arrival: Arrival) {
+        let pushed = shared.inbox.push(Incoming {
+            segment: arrival.segment,
+            remote: arrival.remote,
+            ecn: arrival.ecn,
+        });
+        match pushed {
+            Pushed::Full => self.core.counters.dropped.overflow.add(1),
+            // the first packet of the pile puts the stream on the list of this round
+            Pushed::Queued => {
+                let is_listed = self
+                    .touched
+                    .last()
+                    .is_some_and(|last| Arc::ptr_eq(last, &shared));
+                if !is_listed {
+                    self.touched.push(shared);
+                }
+            }
+        }
+    }
+
+    fn accept(
+        &mut self,
+        credentials: credentials::Credentials,
+        source_queue_id: Option<s2n_quic_core::varint::VarInt>,
+        arrival: Arrival,
+        now: Timestamp,
+    ) {
+        let remote = arrival.remote;
+        let (Some(acceptor), false) = (&self.core.acceptor, self.core.is_closing()) else {
+            self.core.counters.dropped.unroutable.add(1);
+            return;
+        };
+        self.answer.clear();
+        acceptor.accept(
+            Opening {
+                credentials,
+                source_queue_id,
+                arrival,
+                answer: &mut self.answer,
+            },
+            &self.core,
+            &self.shard,
+            now,
+        );
+        if !self.answer.is_empty() {
+            self.core.counters.dropped.unknown_secret.add(1);
+            self.refuse(credentials.id, remote, now);
+        }
+    }
+
+    /// Sends the answer to a client whose secret is unknown here, if it was not told a moment ago
+    fn refuse(&mut self, id: credentials::Id, remote: SocketAddr, now: Timestamp) {
+        let key = (id, remote);
+        if let Some(last) = self.refusals.get(&key) {
+            if now.saturating_duration_since(*last) < REFUSAL_PERIOD {
+                return;
+            }
+        }
+        if self.refusals.len() >= MAX_REFUSALS {
+            self.refusals
+                .retain(|_, last| now.saturating_duration_since(*last) < REFUSAL_PERIOD);
+            if self.refusals.len() >= MAX_REFUSALS {
+                // more clients than anybody serves in a period: a flood gets no answers
+                return;
+            }
+        }
+        let pool: &Pool = &self.core.pool;
+        let Some(descriptor) = pool.alloc(Class::Packet, Purpose::Control) else {
+            return;
+        };
+        let answer = &self.answer;
+        let Ok(mut builder) = Builder::new(descriptor, secret_control::MAX_PACKET_SIZE) else {
+            return;
+        };
+        let pushed = builder.push(|dest| {
+            let len = answer.len().min(dest.len());
+            dest[..len].copy_from_slice(&answer[..len]);
+            len
+        });
+        let message = builder.finish(remote, ExplicitCongestionNotification::NotEct);
+        if let (Ok(_), Some(message)) = (pushed, message) {
+            self.refusals.insert(key, now);
+            self.shard.sender.submit(Transmission {
+                message,
+                departure: now,
+                priority: Priority::Control,
+                congestion: None,
+                ticket: None,
+            });
+        }
+    }
+
+    /// Wakes readers that wait; where none does, the packets get a moment and are then opened here
+    fn deliver(&mut self, now: Timestamp) {
+        for shared in self.touched.drain(..) {
+            if let Some(reader) = shared.inbox.take_reader() {
+                self.wakes.push(Some(reader));
+                shared.arm(now + recv::worker::READER_GRACE);
+            } else if shared.inbox.len() >= recv::worker::MAX_PILE {
+                recv::worker::drain(&shared, now, &mut self.wakes);
+            } else {
+                shared.arm(now + recv::worker::READER_GRACE);
+            }
+        }
+    }
+
+    fn run_scheduled(&mut self, now: Timestamp) {
+        self.shard
+            .receiver
+            .scheduled
+            .drain_into(&mut self.scheduled);
+        for shared in self.scheduled.drain(..) {
+            recv::worker::drain(&shared, now, &mut self.wakes);
+            shared.settle(now);
+        }
+    }
+
+    /// True when the budget ended before the timers that are due
+    fn run_timers(&mut self, now: Timestamp) -> bool {
+        self.shard
+            .timers
+            .expire(ticks(now), TIMER_BUDGET, &mut self.due);
+        let has_more = self.due.len() == TIMER_BUDGET;
+        for (shared, tick) in self.due.drain(..) {
+            shared.on_timer(tick, now);
+        }
+        has_more
+    }
+}
+
+impl<S: Socket> Drop for Worker<S> {
+    fn drop(&mut self) {
+        drop(self.shard.receiver.scheduled.close());
+        self.core.clear(&self.shard);
+    }
+}

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The socket worker: owns the wheels of one socket and sends what is due.
+//!
+//! Streams only append to one hand-off queue; the worker sorts it into a wheel per priority, takes out what is due, coalesces across
+//! streams what shares destination, mark and packet size, stamps the time just before the system call, and completes every
+//! transmission: sent, failed or cancelled. Sends are all or nothing: what would block stays in front of the wheel as it is,
+//! any other error completes as failed and loss recovery sends it again.
+//!
+//! The one rule: every transmission that was submitted is completed exactly once, and one worker's departures never go back in time.
+
+use super::{
+    completion::Outcome,
+    transmission::{Priority, Transmission},
+    wheel::Wheel,
+};
+use crate::{
+    counter::{Counter, Gauge},
+    socket::io::{Extent, Gather, Socket},
+    stream::path::Departed,
+    sync::{
+        doorbell::Doorbell,
+        handoff::{Edge, Handoff},
+    },
+};
+use core::{
+    sync::atomic::{AtomicBool, Ordering},
+    task::Waker,
+};
+use s2n_quic_core::time::Timestamp;
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+    sync::Arc,
+};
+
+/// Bytes after which a round of sends ends: the time of the next one is then measured afresh
+const ROUND_BYTES: usize = 65_487;
+
+/// Messages that one `sendmmsg` takes at most; small ones gain from company, and 32 of them take about 100 µs
+const ROUND_MESSAGES: usize = 32;
+
+/// What streams hold of the worker
+pub(crate) struct Sender {
+    submissions: Handoff<Transmission>,
+    pub(crate) doorbell: Doorbell,
+    pub(crate) metrics: Metrics,
+    is_finishing: AtomicBool,
+}
+
+/// What the worker counts
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    /// Transmissions that wait for their time
+    pub(crate) depth: Gauge,
+    pub(crate) sent: Counter,
+    pub(crate) cancelled: Counter,
+    pub(crate) failed: Counter,
+    pub(crate) would_block: Counter,
+}
+
+/// When to call [`Worker::poll`] again
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// At once: more is due
+    Now,
+    /// When the doorbell rings, and at this time if there is one
+    At(Option<Timestamp>),
+    /// When the socket is writable or the doorbell rings
+    Writable,
+}
+
+pub(crate) struct Worker<S: Socket> {
+    socket: Arc<S>,
+    sender: Arc<Sender>,
+    wheels: [Wheel<Transmission>; Priority::COUNT],
+    /// Due and not sent: what did not fit the last round, or would have blocked. Goes before the wheels.
+    held: VecDeque<Transmission>,
+    incoming: Vec<Transmission>,
+    wakers: Vec<Waker>,
+}
+
+impl Sender {
+    pub(crate) fn new(doorbell: Doorbell) -> Arc<Self> {
+        Arc::new(Self {
+            submissions: Handoff::new(),
+            doorbell,
+            metrics: Metrics::default(),
+            is_finishing: AtomicBool::new(false),
+        })
+    }
+
+    /// Hands a transmission to the worker. After the worker has ended, it is completed as cancelled.
+    pub(crate) fn submit(&self, transmission: Transmission) {
+        if let Ok(Edge::WasEmpty) = self.submissions.push(transmission) {
+            self.doorbell.ring();
+        }
+    }
+
+    /// Has the worker end once everything that was submitted has left
+    pub(crate) fn finish(&self) {
+        self.is_finishing.store(true, Ordering::Release);
+        self.doorbell.ring();
+    }
+
+    /// Refuses what comes from now on and cancels what is there
+    fn close(&self) {
+        drop(self.submissions.close());
+    }
+}
+
+impl<S: Socket> Worker<S> {
+    pub(crate) fn new(socket: Arc<S>, sender: Arc<Sender>, now: Timestamp) -> Self {
+        let tick = ticks(now);
+        Self {
+            socket,
+            sender,
+            wheels: core::array::from_fn(|_| Wheel::new(tick)),
+            held: VecDeque::new(),
+            incoming: Vec::new(),
+            wakers: Vec::new(),
+        }
+    }
+
+    pub(crate) fn doorbell(&self) -> &Doorbell {
+        &self.sender.doorbell
+    }
+
+    /// Nobody submits any more, and everything has left
+    pub(crate) fn is_done(&self) -> bool {
+        self.sender.is_finishing.load(Ordering::Acquire) && self.is_empty()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.wheels.iter().all(Wheel::is_empty)
+    }
+
+    /// Sends one round of what is due
+    pub(crate) fn poll(&mut self, now: Timestamp) -> Next {
+        self.accept();
+        let mut round = Round::default();
+        self.fill(&mut round, now);
+        let next = if round.transmissions.is_empty() {
+            Next::At(self.next_departure())
+        } else {
+            self.send(round, now)
+        };
+        let depth = self.held.len() + self.wheels.iter().map(Wheel::len).sum::<usize>();
+        self.sender.metrics.depth.set(depth as u64);
+        for waker in self.wakers.drain(..) {
+            waker.wake();
+        }
+        next
+    }
+
+    /// Sorts what the streams have handed over
+    fn accept(&mut self) {
+        self.sender.submissions.drain_into(&mut self.incoming);
+        for transmission in self.incoming.drain(..) {
+            let deadline = ticks(transmission.departure);
+            self.wheels[transmission.priority as usize].insert(transmission, deadline);
+        }
+    }
+
+    /// Takes out what is due, in order of priority, until the round is full
+    fn fill(&mut self, round: &mut Round, now: Timestamp) {
+        let tick = ticks(now);
+        let max_segments = self.socket.max_segments();
+        loop {
+            let next = self
+                .held
+                .pop_front()
+                .or_else(|| self.wheels.iter_mut().find_map(|wheel| wheel.pop(tick)));
+            let Some(transmission) = next else { return };
+            if !transmission.is_wanted() {
+                self.sender.metrics.cancelled.add(1);
+                self.complete(transmission, Outcome::Cancelled);
+                continue;
+            }
+            if let Err(transmission) = round.push(transmission, max_segments) {
+                self.held.push_front(transmission);
+                return;
+            }
+        }
+    }
+
+    fn next_departure(&self) -> Option<Timestamp> {
+        let tick = self.wheels.iter().filter_map(Wheel::next_expiry).min()?;
+        // SAFETY: the tick came from a timestamp of the same clock
+        Some(unsafe { Timestamp::from_duration(core::time::Duration::from_micros(tick)) })
+    }
+
+    fn send(&mut self, round: Round, now: Timestamp) -> Next {
+        let (groups_sent, error) = round.send(&*self.socket);
+        let sent = round
+            .groups
+            .get(groups_sent)
+            .map_or(round.transmissions.len(), |group| group.start);
+        let failed_end = round
+            .groups
+            .get(groups_sent + 1)
+            .map_or(round.transmissions.len(), |group| group.start);
+
+        let mut transmissions = round.transmissions.into_iter();
+        for transmission in transmissions.by_ref().take(sent) {
+            let departed = match &transmission.congestion {
+                Some(congestion) => congestion.path.on_departure(congestion.bytes, now),
+                None => Departed {
+                    time: now,
+                    info: None,
+                },
+            };
+            self.sender.metrics.sent.add(1);
+            self.complete(transmission, Outcome::Sent(departed));
+        }
+
+        let mut next = Next::Now;
+        match error {
+            None => {}
+            Some(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.sender.metrics.would_block.add(1);
+                next = Next::Writable;
+            }
+            Some(error) => {
+                let errno = error.raw_os_error();
+                for transmission in transmissions.by_ref().take(failed_end - sent) {
+                    self.sender.metrics.failed.add(1);
+                    self.complete(transmission, Outcome::Failed { errno });
+                }
+            }
+        }
+        // unsent, in their order, before everything else
+        for transmission in transmissions.rev() {
+            self.held.push_front(transmission);
+        }
+        next
+    }
+
+    fn complete(&mut self, transmission: Transmission, outcome: Outcome<Departed>) {
+        if let Some(ticket) = transmission.ticket {
+            self.wakers.extend(ticket.complete(outcome));
+        }
+    }
+}
+
+impl<S: Socket> Drop for Worker<S> {
+    fn drop(&mut self) {
+        // the tickets of what is left complete as cancelled when they are dropped
+        self.sender.close();
+        self.sender.metrics.depth.set(0);
+    }
+}
+
+/// What one system call is to send
+#[derive(Default)]
+struct Round {
+    transmissions: Vec<Transmission>,
+    groups: Vec<Group>,
+    bytes: usize,
+}
+
+/// Transmissions that one GSO send carries
+struct Group {
+    /// The first of its transmissions; the next group's start is its end
+    start: usize,
+    extent: Extent,
+}
+
+impl Round {
+    /// Adds the transmission, or gives it back when the round is full
+    fn push(
+        &mut self,
+        transmission: Transmission,
+        max_segments: usize,
+    ) -> Result<(), Transmission> {
+        let extent = transmission.message.extent();
+        if !self.groups.is_empty() && self.bytes + extent.total_len > ROUND_BYTES {
+            return Err(transmission);
+        }
+        let joined = self
+            .groups
+            .last()
+            .and_then(|group| group.extent.coalesce(&extent, max_segments));
+        match (joined, self.groups.last_mut()) {
+            (Some(joined), Some(group)) => group.extent = joined,
+            _ => {
+                if self.groups.len() == ROUND_MESSAGES {
+                    return Err(transmission);
+                }
+                self.groups.push(Group {
+                    start: self.transmissions.len(),
+                    extent,
+                });
+            }
+        }
+        self.bytes += extent.total_len;
+        self.transmissions.push(transmission);
+        Ok(())
+    }
+
+    /// How many groups went, and why the next one did not
+    fn send<S: Socket>(&self, socket: &S) -> (usize, Option<io::Error>) {
+        let buffers: Vec<IoSlice<'_>> = self
+            .transmissions
+            .iter()
+            .map(|transmission| IoSlice::new(transmission.message.payload()))
+            .collect();
+        let ends = self
+            .groups
+            .iter()
+            .skip(1)
+            .map(|group| group.start)
+            .chain([buffers.len()]);
+        let messages: Vec<Gather<'_>> = self
+            .groups
+            .iter()
+            .zip(ends)
+            .map(|(group, end)| Gather {
+                addr: group.extent.addr,
+                ecn: group.extent.ecn,
+                segment_len: group.extent.segment_len,
+                payload: &buffers[group.start..end],
+            })
+            .collect();
+        match messages.as_slice() {
+            [message] => match socket.send(message) {
+                Ok(()) => (1, None),
+                Err(error) => (0, Some(error)),
+            },
+            messages => socket.send_many(messages),
+        }
+    }
+}
+
+/// The wheel's ticks are the clock's microseconds
+pub(crate) fn ticks(time: Timestamp) -> u64 {
+    // SAFETY: reading a timestamp has no precondition; it is compared with others of the same clock only
+    let since_epoch = unsafe { time.as_duration() };
+    u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

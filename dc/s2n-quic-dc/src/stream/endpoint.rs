@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! How streams come to be: opened by the application, or accepted from a peer's first packet.
+//!
+//! The one rule: a stream is only shown to the application, and only kept, once a packet of it has authenticated.
+
+use crate::{
+    event::{self, api, builder, IntoEvent as _},
+    path::secret::map,
+    stream::{
+        address::Address,
+        application::{Builder, Handle, Stream},
+        environment::{
+            core::{Acceptor, Core, Opening, Shard, WeakGuard},
+            tokio::Environment,
+            udp::IDLE_TIMEOUT,
+            Environment as _,
+        },
+        path::admission::Permit,
+        recv, send,
+        server::accept,
+        shared::{ControlKeys, Parts, Shared},
+        TransportFeatures,
+    },
+};
+use published_dc::stream::shared::Subscriber;
+use s2n_quic_core::{
+    dc::ApplicationParams,
+    time::Timestamp,
+};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{Arc, OnceLock},
+};
+
+/// The longest datagram that a stream sends: the wire's payload length is exact up to this, and so is the controller's
+const MAX_DATAGRAM_LEN: u16 = 16_383;
+
+/// The shortest that every path carries
+const MIN_DATAGRAM_LEN: u16 = 1200;
+
+/// Opens a stream to the peer and sends nothing yet
+///
+/// Waits while so many streams of this path are unconfirmed by the peer that it might take another key for a replay.
+///
+/// # Errors
+///
+/// `QuotaExceeded` when the secret has no keys left, `InvalidInput` when the address cannot be reached from the environment's sockets.
+///
+/// # Cancel safety
+///
+/// Nothing has been opened when the future is dropped before it is ready.
+pub(crate) async fn open<Sub>(
+    env: &Environment<Sub>,
+    peer: map::Peer,
+    acceptor_addr: SocketAddr,
+) -> io::Result<Stream<Sub>>
+where
+    Sub: event::Subscriber + Clone,
+{
+    let started = env.started().ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the environment was built without a pool, so it has no sockets",
+        )
+    })?;
+    let core = &started.core;
+    let shard = core.next_shard().ok_or(io::ErrorKind::NotConnected)?;
+    let remote = reachable(acceptor_addr, shard.local_addr)?;
+
+    let path = core.path(*peer.id());
+    let admission = path.admission.clone();
+    let (keys, permit) = admission
+        .open(|| {
+            let (keys, params) = peer.pair(&TransportFeatures::UDP).ok_or_else(|| {
+                io::Error::new(
+                    io::ErrorKind::QuotaExceeded,
+                    "the path secret has no key ids left; a new handshake was requested",
+                )
+            })?;
+            let key_id = keys.credentials.key_id.as_u64();
+            Ok::<_, io::Error>(((keys, params), key_id))
+        })
+        .await?;
+    let (keys, params) = keys;
+
+    let subscriber = subscriber(env.subscriber().clone(), core.clock.get_time());
+    let queue_id = shard.routes.next_id();
+    let shared = build(
+        New {
+            keys,
+            params,
+            address: Address::client(remote, queue_id),
+            queue_id,
+            application_data: None,
+            permit: Some(permit),
+            role: Role::Client,
+        },
+        core,
+        shard,
+        subscriber.clone(),
+    )?;
+    core.counters.streams_opened.add(1);
+    shard.routes.insert(&shared);
+    shared.settle(shared.now());
+    Ok(Stream::new(Handle {
+        shared,
+        subscriber,
+        guard: started.guard.clone(),
+    }))
+}
+
+/// The address to send to, seen from a socket bound to `local`
+fn reachable(acceptor: SocketAddr, local: SocketAddr) -> io::Result<SocketAddr> {
+    let mut remote = acceptor;
+    if remote.ip().is_unspecified() {
+        remote.set_ip(if local.is_ipv4() {
+            IpAddr::V4(Ipv4Addr::LOCALHOST)
+        } else {
+            IpAddr::V6(Ipv6Addr::LOCALHOST)
+        });
+    }
+    if remote.is_ipv6() && local.is_ipv4() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{acceptor} is an IPv6 address, and the socket is bound to the IPv4 address {local}"),
+        ));
+    }
+    Ok(remote)
+}
+
+enum Role {
+    Client,
+    Server,
+}
+
+struct New {
+    keys: map::Bidirectional,
+    params: ApplicationParams,
+    address: Address,
+    queue_id: u64,
+    application_data: Option<map::ApplicationData>,
+    permit: Option<Permit>,
+    role: Role,
+}
+
+fn build<Sub: event::Subscriber>(
+    new: New,
+    core: &Arc<Core>,
+    shard: &Arc<Shard>,
+    subscriber: Arc<Subscriber<Sub>>,
+) -> io::Result<Arc<Shared>> {
+    let params = &new.params;
+    let control = new.keys.control.ok_or_else(|| {
+        io::Error::other("the path secret gave no control keys, which streams over UDP need")
+    })?;
+    let datagram_len = params
+        .max_datagram_size()
+        .clamp(MIN_DATAGRAM_LEN, MAX_DATAGRAM_LEN);
+    let local_window = params.local_recv_max_data.as_u64();
+    let remote_window = params.remote_max_data.as_u64();
+    // a client of the published crate enforces its own view of the window, so a server starts with the smaller of the two
+    let max_data = match new.role {
+        Role::Client => remote_window,
+        Role::Server => remote_window.min(local_window),
+    };
+    let send = send::state::State::new(
+        new.keys.application.sealer,
+        send::flow::Limits {
+            max_data,
+            max_unacknowledged: params.local_send_max_data.as_u64(),
+            max_pending: core.settings.max_pending,
+        },
+    );
+    let recv = recv::state::State::new(
+        new.keys.application.opener,
+        recv::state::Limits {
+            window: local_window,
+            promised: local_window.max(remote_window),
+        },
+    );
+    Ok(Shared::new(Parts {
+        path: core.path(new.keys.credentials.id),
+        core: core.clone(),
+        shard: shard.clone(),
+        queue_id: new.queue_id,
+        credentials: new.keys.credentials,
+        control: ControlKeys {
+            sealer: control.sealer,
+            opener: control.opener,
+        },
+        address: new.address,
+        application_data: new.application_data,
+        send,
+        recv,
+        permit: new.permit,
+        events: subscriber,
+        datagram_len,
+        idle_timeout: params.max_idle_timeout().unwrap_or(IDLE_TIMEOUT),
+    }))
+}
+
+fn subscriber<Sub: event::Subscriber>(subscriber: Sub, now: Timestamp) -> Arc<Subscriber<Sub>> {
+    let meta: api::ConnectionMeta = builder::ConnectionMeta {
+        id: 0,
+        timestamp: now.into_event(),
+    }
+    .into_event();
+    let info: api::ConnectionInfo = builder::ConnectionInfo {}.into_event();
+    let context = subscriber.create_connection_context(&meta, &info);
+    Arc::new(Subscriber {
+        subscriber,
+        context,
+    })
+}
+
+/// What an acceptor is made of
+pub(crate) struct Accepting<Sub: event::Subscriber> {
+    pub(crate) sender: accept::Sender<Sub>,
+    pub(crate) flavor: accept::Flavor,
+    pub(crate) subscriber: Sub,
+}
+
+impl<Sub: event::Subscriber + Clone> Accepting<Sub> {
+    /// `guard` is set once the environment stands
+    pub(crate) fn into_acceptor(self, guard: Arc<OnceLock<WeakGuard>>) -> Box<dyn Acceptor> {
+        Box::new(QueueAcceptor {
+            accepting: self,
+            guard,
+        })
+    }
+}
+
+struct QueueAcceptor<Sub: event::Subscriber> {
+    accepting: Accepting<Sub>,
+    guard: Arc<OnceLock<WeakGuard>>,
+}
+
+impl<Sub: event::Subscriber + Clone> Acceptor for QueueAcceptor<Sub> {
+    fn accept(&self, opening: Opening<'_>, core: &Arc<Core>, shard: &Arc<Shard>, now: Timestamp) {
+        let Some(guard) = self.guard.get().and_then(WeakGuard::upgrade) else {
+            return;
+        };
+        let pair = core.map.pair_for_credentials(
+            &opening.credentials,
+            opening.source_queue_id,
+            &TransportFeatures::UDP,
+            opening.answer,
+        );
+        let Some((keys, params, application_data)) = pair else {
+            return;
+        };
+        let subscriber = subscriber(self.accepting.subscriber.clone(), now);
+        let queue_id = shard.routes.next_id();
+        let remote = opening.arrival.remote;
+        let built = build(
+            New {
+                keys,
+                params,
+                address: Address::server(remote, opening.source_queue_id, queue_id),
+                queue_id,
+                application_data,
+                permit: None,
+                role: Role::Server,
+            },
+            core,
+            shard,
+            subscriber.clone(),
+        );
+        let Ok(shared) = built else { return };
+
+        let mut wakes = crate::stream::path::Wakes::default();
+        let _ = shared.inbox.push(recv::shared::Incoming {
+            segment: opening.arrival.segment,
+            remote,
+            ecn: opening.arrival.ecn,
+        });
+        recv::worker::drain(&shared, now, &mut wakes);
+        wakes.wake();
+        if !shared.recv.lock().is_authenticated() {
+            // forged or replayed: nothing is kept of it
+            return;
+        }
+        core.counters.streams_accepted.add(1);
+        core.insert_opened(&shared);
+        shared.settle(now);
+
+        let remote_address = remote.into();
+        self.accepting
+            .subscriber
+            .on_acceptor_udp_stream_enqueued(
+                &builder::EndpointMeta {
+                    timestamp: now.into_event(),
+                }
+                .into_event(),
+                &builder::AcceptorUdpStreamEnqueued {
+                    remote_address: &remote_address,
+                    credential_id: &*shared.credentials.id,
+                    stream_id: shared.credentials.key_id.as_u64(),
+                }
+                .into_event(),
+            );
+        let handle = Handle {
+            shared,
+            subscriber,
+            guard,
+        };
+        // an application that accepts no more leaves the stream to be refused
+        let _ = self
+            .accepting
+            .sender
+            .enqueue(self.accepting.flavor, Builder::new(handle, now));
+    }
+}

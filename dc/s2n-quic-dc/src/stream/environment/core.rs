@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What an environment is made of, whatever the runtime: the descriptor pool, the paths, and a shard per socket.
+//!
+//! A stream belongs to one shard for its life; queue ids name the shard, so a packet finds its stream whichever socket it came in
+//! by.
+//!
+//! The one rule: routes keep streams alive until all is said, and [`Guard`]s keep the workers alive. When the last guard goes,
+//! the workers finish what they can in a bounded time and let everything go.
+
+use super::timers::Timers;
+use crate::{
+    clock::Clock,
+    counter::Counter,
+    credentials::{self, Credentials},
+    packet::secret_control,
+    msg::segment,
+    path::secret::Map,
+    socket::{
+        pool::Pool,
+        recv::udp::{Arrival, Receiver},
+        send::udp::Sender,
+    },
+    stream::{path::Path, recv, send, shared::Shared},
+};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use s2n_quic_core::time::Timestamp;
+use std::{net::SocketAddr, sync::Arc};
+
+/// Paths that nobody uses are kept, with what they know of the network, up to this many
+const MAX_IDLE_PATHS: usize = 1024;
+
+/// What the controller takes for a packet: it counts its smallest windows in these, and a path's streams may differ
+const PATH_DATAGRAM_LEN: u16 = 1450;
+
+pub(crate) struct Core {
+    pub(crate) pool: Pool,
+    pub(crate) clock: Box<dyn Clock>,
+    pub(crate) map: Map,
+    pub(crate) shards: Vec<Arc<Shard>>,
+    pub(crate) counters: Counters,
+    pub(crate) settings: Settings,
+    pub(crate) acceptor: Option<Box<dyn Acceptor>>,
+    /// Streams by credentials, for packets of clients that do not know their queue yet
+    openings: Mutex<HashMap<Credentials, Arc<Shared>>>,
+    paths: Mutex<HashMap<credentials::Id, Arc<Path>>>,
+    next_shard: AtomicUsize,
+    is_closing: AtomicBool,
+}
+
+/// What streams are made with
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// Transmissions of data that one stream may have in the wheel
+    pub(crate) max_pending: usize,
+}
+
+/// One socket, and the streams that use it
+pub(crate) struct Shard {
+    pub(crate) index: usize,
+    pub(crate) local_addr: SocketAddr,
+    pub(crate) sender: Arc<Sender>,
+    pub(crate) receiver: Arc<Receiver>,
+    pub(crate) routes: Routes,
+    pub(crate) timers: Timers,
+}
+
+/// What an environment counts; everything that is dropped is counted by reason
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) dropped: Dropped,
+    pub(crate) duplicates: Counter,
+    pub(crate) packets_lost: Counter,
+    pub(crate) packets_retransmitted: Counter,
+    pub(crate) probes: Counter,
+    pub(crate) control_packets: Counter,
+    pub(crate) streams_opened: Counter,
+    pub(crate) streams_accepted: Counter,
+    pub(crate) segments_received: Counter,
+}
+
+/// Why a packet was dropped
+#[derive(Debug, Default)]
+pub(crate) struct Dropped {
+    /// Not a packet of this protocol, or cut short
+    pub(crate) undecodable: Counter,
+    /// Of a kind that streams have no use for
+    pub(crate) unexpected: Counter,
+    /// For a queue that does not exist (any more)
+    pub(crate) unroutable: Counter,
+    /// For the right queue, with the credentials of another stream
+    pub(crate) credentials: Counter,
+    pub(crate) unauthenticated: Counter,
+    pub(crate) unknown_secret: Counter,
+    /// The stream's inbox or the pool was full
+    pub(crate) overflow: Counter,
+}
+
+/// Turns the first packet of an unknown stream into a stream
+pub(crate) trait Acceptor: Send + Sync {
+    fn accept(&self, opening: Opening<'_>, core: &Arc<Core>, shard: &Arc<Shard>, now: Timestamp);
+}
+
+pub(crate) struct Opening<'a> {
+    pub(crate) credentials: Credentials,
+    pub(crate) source_queue_id: Option<s2n_quic_core::varint::VarInt>,
+    pub(crate) arrival: Arrival,
+    /// Filled with the answer to a client whose secret is unknown here
+    pub(crate) answer: &'a mut Vec<u8>,
+}
+
+/// Keeps an environment's workers alive
+#[derive(Clone)]
+pub(crate) struct Guard(#[expect(dead_code, reason = "held for its drop")] Arc<GuardState>);
+
+pub(crate) struct GuardState {
+    core: Arc<Core>,
+}
+
+impl Guard {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self(Arc::new(GuardState { core }))
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakGuard {
+        WeakGuard(Arc::downgrade(&self.0))
+    }
+}
+
+/// What the acceptor holds: it must not keep its own environment alive
+#[derive(Clone)]
+pub(crate) struct WeakGuard(std::sync::Weak<GuardState>);
+
+impl WeakGuard {
+    pub(crate) fn upgrade(&self) -> Option<Guard> {
+        self.0.upgrade().map(Guard)
+    }
+}
+
+impl Drop for GuardState {
+    fn drop(&mut self) {
+        self.core.is_closing.store(true, Ordering::Release);
+        for shard in &self.core.shards {
+            shard.receiver.doorbell.ring();
+        }
+    }
+}
+
+/// What [`Core::new`] is given
+pub(crate) struct Parts {
+    pub(crate) pool: Pool,
+    pub(crate) clock: Box<dyn Clock>,
+    pub(crate) map: Map,
+    pub(crate) shards: Vec<Arc<Shard>>,
+    pub(crate) settings: Settings,
+    pub(crate) acceptor: Option<Box<dyn Acceptor>>,
+}
+
+impl Core {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        Arc::new(Self {
+            pool: parts.pool,
+            clock: parts.clock,
+            map: parts.map,
+            shards: parts.shards,
+            counters: Counters::default(),
+            settings: parts.settings,
+            acceptor: parts.acceptor,
+            openings: Mutex::default(),
+            paths: Mutex::default(),
+            next_shard: AtomicUsize::new(0),
+            is_closing: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
+    }
+
+    /// The shard of the next stream: each in turn
+    pub(crate) fn next_shard(&self) -> Option<&Arc<Shard>> {
+        let count = self.shards.len();
+        let index = self.next_shard.fetch_add(1, Ordering::Relaxed);
+        self.shards.get(index.checked_rem(count)?)
+    }
+
+    /// The path to the peer with this secret: one for all streams, kept while it is in use and for a while after
+    pub(crate) fn path(&self, id: credentials::Id) -> Arc<Path> {
+        let mut paths = self.paths.lock();
+        if let Some(path) = paths.get(&id) {
+            return path.clone();
+        }
+        if paths.len() >= MAX_IDLE_PATHS {
+            paths.retain(|_, path| Arc::strong_count(path) > 1);
+        }
+        let path = Path::new(PATH_DATAGRAM_LEN, segment::MAX_TOTAL as u32);
+        paths.insert(id, path.clone());
+        path
+    }
+
+    pub(crate) fn for_each_path(&self, f: impl FnMut(&Arc<Path>)) {
+        self.paths.lock().values().for_each(f);
+    }
+
+    /// The stream that a packet's queue id names
+    pub(crate) fn stream(&self, queue_id: u64) -> Option<Arc<Shared>> {
+        let count = self.shards.len() as u64;
+        let shard = self.shards.get(queue_id.checked_rem(count)? as usize)?;
+        shard.routes.get(queue_id)
+    }
+
+    /// The stream that a client has opened already
+    pub(crate) fn opened(&self, credentials: &Credentials) -> Option<Arc<Shared>> {
+        self.openings.lock().get(credentials).cloned()
+    }
+
+    pub(crate) fn insert_opened(&self, shared: &Arc<Shared>) {
+        self.openings
+            .lock()
+            .insert(shared.credentials, shared.clone());
+        shared.shard.routes.insert(shared);
+    }
+
+    /// Lets the stream go: nothing is left to send or to answer
+    pub(crate) fn remove(&self, shared: &Shared) {
+        // dropped after the locks: the last reference may be one of these
+        let routed = shared.shard.routes.remove(shared.queue_id);
+        let opened = self.openings.lock().remove(&shared.credentials);
+        drop((routed, opened));
+    }
+
+    /// Takes in a packet that says that a secret or key is not known at the peer
+    pub(crate) fn on_secret_control(
+        &self,
+        packet: &secret_control::Packet<'_>,
+        remote: SocketAddr,
+        now: Timestamp,
+    ) {
+        let queue_id = packet.queue_id();
+        let id = *packet.credential_id();
+        // the map authenticates and may drop the secret, so it is asked once and its answer is used for the stream as well
+        let verdict = match packet {
+            secret_control::Packet::UnknownPathSecret(packet) => self
+                .map
+                .handle_unknown_path_secret_packet(packet, &remote)
+                .map(|_| Verdict::Unknown),
+            secret_control::Packet::StaleKey(packet) => self
+                .map
+                .handle_stale_key_packet(packet, &remote)
+                .map(|stale| Verdict::Stale(stale.min_key_id.as_u64())),
+            secret_control::Packet::ReplayDetected(packet) => self
+                .map
+                .handle_replay_detected_packet(packet, &remote)
+                .map(|replay| Verdict::Replayed(replay.rejected_key_id.as_u64())),
+        };
+        let Some(verdict) = verdict else {
+            self.counters.dropped.unauthenticated.add(1);
+            return;
+        };
+        let stream = queue_id.and_then(|queue_id| self.stream(queue_id.as_u64()));
+        let Some(stream) = stream.filter(|stream| stream.credentials.id == id) else {
+            return;
+        };
+        let key_id = stream.credentials.key_id.as_u64();
+        match verdict {
+            Verdict::Unknown => stream.fail(
+                send::ErrorKind::UnknownPathSecret,
+                recv::ErrorKind::UnknownPathSecret,
+                now,
+            ),
+            Verdict::Stale(min_key_id) if min_key_id > key_id => {
+                let gap = Some(min_key_id - key_id);
+                stream.fail(
+                    send::ErrorKind::KeyReplayMaybePrevented { gap },
+                    recv::ErrorKind::KeyReplayMaybePrevented { gap },
+                    now,
+                );
+            }
+            Verdict::Replayed(rejected) if rejected == key_id => stream.fail(
+                send::ErrorKind::KeyReplayPrevented,
+                recv::ErrorKind::KeyReplayPrevented,
+                now,
+            ),
+            Verdict::Stale(_) | Verdict::Replayed(_) => {}
+        }
+    }
+
+    /// Lets every stream of a shard go; for a worker that ends
+    pub(crate) fn clear(&self, shard: &Shard) {
+        let routed = shard.routes.clear();
+        for shared in &routed {
+            let opened = self.openings.lock().remove(&shared.credentials);
+            drop(opened);
+        }
+        drop(routed);
+        let timers = shard.timers.clear();
+        drop(timers);
+    }
+}
+
+enum Verdict {
+    Unknown,
+    Stale(u64),
+    Replayed(u64),
+}
+
+/// Streams by queue id
+///
+/// Ids are never used twice, so a packet that comes late finds nobody rather than somebody else's stream.
+pub(crate) struct Routes {
+    streams: Mutex<HashMap<u64, Arc<Shared>>>,
+    next: AtomicU64,
+    /// Ids of a shard are congruent to its index modulo the number of shards
+    stride: u64,
+}
+
+impl Routes {
+    pub(crate) fn new(index: usize, shards: usize) -> Self {
+        // id 0 belongs to nobody: it is what a client says before it knows the server's
+        Self {
+            streams: Mutex::default(),
+            next: AtomicU64::new((index + shards) as u64),
+            stride: shards as u64,
+        }
+    }
+
+    pub(crate) fn next_id(&self) -> u64 {
+        self.next.fetch_add(self.stride, Ordering::Relaxed)
+    }
+
+    pub(crate) fn insert(&self, shared: &Arc<Shared>) {
+        self.streams.lock().insert(shared.queue_id, shared.clone());
+    }
+
+    pub(crate) fn get(&self, queue_id: u64) -> Option<Arc<Shared>> {
+        self.streams.lock().get(&queue_id).cloned()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.streams.lock().is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.streams.lock().len()
+    }
+
+    fn remove(&self, queue_id: u64) -> Option<Arc<Shared>> {
+        self.streams.lock().remove(&queue_id)
+    }
+
+    fn clear(&self) -> Vec<Arc<Shared>> {
+        self.streams.lock().drain().map(|(_, shared)| shared).collect()
+    }
+}
+

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The environment on real sockets.
+//!
+//! Streams are polled by whatever tokio runtime the application uses; the sockets have threads of their own, because tokio's timers
+//! have a resolution of a millisecond and a socket worker needs microseconds.
+
+use super::{
+    core::{Core, Guard},
+    udp::{check, Config},
+};
+use crate::{
+    clock::tokio::Clock,
+    event,
+    stream::{endpoint, server::accept},
+};
+use s2n_quic_platform::{features, socket::options::Options};
+use std::{io, net::SocketAddr, sync::Arc};
+
+pub(crate) mod pool;
+
+/// Sets an environment up
+pub struct Builder<Sub: event::Subscriber> {
+    subscriber: Sub,
+    thread_name_prefix: String,
+    threads: Option<usize>,
+    pool: Option<Config>,
+    socket_options: Options,
+    acceptor: Option<accept::Sender<Sub>>,
+}
+
+impl<Sub> Default for Builder<Sub>
+where
+    Sub: event::Subscriber + Clone + Default,
+{
+    fn default() -> Self {
+        Self::new(Sub::default())
+    }
+}
+
+impl<Sub> Builder<Sub>
+where
+    Sub: event::Subscriber + Clone,
+{
+    /// An environment whose events go to `subscriber`
+    pub fn new(subscriber: Sub) -> Self {
+        Self {
+            subscriber,
+            thread_name_prefix: String::from("dc_quic"),
+            threads: None,
+            pool: None,
+            socket_options: Options::default(),
+            acceptor: None,
+        }
+    }
+
+    /// What the names of the worker threads start with; "dc_quic" if not set
+    pub fn with_thread_name_prefix(mut self, prefix: String) -> Self {
+        self.thread_name_prefix = prefix;
+        self
+    }
+
+    /// The number of sockets, each with two worker threads; the number of processors if not set
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Sets up sockets and the descriptor pool; without it, no stream can be opened
+    pub fn with_pool(mut self, config: Config) -> Self {
+        self.pool = Some(config);
+        self
+    }
+
+    /// Address, buffers and flags of the sockets
+    pub fn with_socket_options(mut self, socket_options: Options) -> Self {
+        self.socket_options = socket_options;
+        self
+    }
+
+    /// Where streams go that peers open; without it, none are accepted
+    pub fn with_acceptor(mut self, sender: accept::Sender<Sub>) -> Self {
+        self.acceptor = Some(sender);
+        self
+    }
+
+    /// Binds the sockets and starts the workers
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a value out of range, with a [`ConfigError`](super::udp::ConfigError) as its source; otherwise what the system
+    /// said to the sockets or threads.
+    pub fn build(self) -> io::Result<Environment<Sub>> {
+        let clock = Clock::default();
+        let Some(config) = self.pool else {
+            return Ok(Environment {
+                clock,
+                subscriber: self.subscriber,
+                pool: None,
+            });
+        };
+        config.validate()?;
+        let threads = self.threads.unwrap_or_else(default_threads);
+        check("threads", threads, 1..=256)?;
+        let acceptor = self.acceptor.map(|sender| endpoint::Accepting {
+            sender,
+            flavor: config.accept_flavor,
+            subscriber: self.subscriber.clone(),
+        });
+        let started = pool::start(pool::Setup {
+            sockets: config.workers.unwrap_or(threads),
+            config,
+            options: self.socket_options,
+            thread_name_prefix: self.thread_name_prefix,
+            clock: clock.clone(),
+            acceptor,
+        })?;
+        Ok(Environment {
+            clock,
+            subscriber: self.subscriber,
+            pool: Some(started),
+        })
+    }
+}
+
+fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |count| count.get())
+}
+
+/// Sockets, workers and memory that streams share. Clones share all of it.
+///
+/// The workers end when the last clone and the last stream are gone, after what is still to be delivered has been, or after a bounded
+/// time.
+#[derive(Clone)]
+pub struct Environment<Sub> {
+    clock: Clock,
+    subscriber: Sub,
+    pool: Option<Started>,
+}
+
+/// Running workers
+#[derive(Clone)]
+pub(crate) struct Started {
+    pub(crate) core: Arc<Core>,
+    pub(crate) guard: Guard,
+}
+
+impl<Sub> Environment<Sub>
+where
+    Sub: event::Subscriber + Clone + Default,
+{
+    /// Sets an environment up with the subscriber's default
+    pub fn builder() -> Builder<Sub> {
+        Builder::default()
+    }
+}
+
+impl<Sub> Environment<Sub>
+where
+    Sub: event::Subscriber + Clone,
+{
+    /// Sets an environment up
+    pub fn builder_with_subscriber(subscriber: Sub) -> Builder<Sub> {
+        Builder::new(subscriber)
+    }
+
+    /// Whether it has sockets, so that streams can be opened
+    pub fn has_recv_pool(&self) -> bool {
+        self.pool.is_some()
+    }
+
+    /// The address of the first socket, which is that of all if they share a port
+    pub fn pool_addr(&self) -> Option<SocketAddr> {
+        let started = self.pool.as_ref()?;
+        Some(started.core.shards.first()?.local_addr)
+    }
+
+    /// What its sockets, pool and streams have done so far
+    pub fn metrics(&self) -> Option<crate::stream::metrics::Metrics> {
+        let started = self.pool.as_ref()?;
+        Some(crate::stream::metrics::Metrics::of(&started.core))
+    }
+
+    pub(crate) fn started(&self) -> Option<&Started> {
+        self.pool.as_ref()
+    }
+}
+
+impl<Sub> super::Environment for Environment<Sub>
+where
+    Sub: event::Subscriber + Clone,
+{
+    type Clock = Clock;
+    type Subscriber = Sub;
+
+    fn subscriber(&self) -> &Self::Subscriber {
+        &self.subscriber
+    }
+
+    fn clock(&self) -> Self::Clock {
+        self.clock.clone()
+    }
+
+    fn gso(&self) -> features::Gso {
+        features::gso::MAX_SEGMENTS.into()
+    }
+}

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The threads of an environment: for each socket one that sends and one that receives.
+//!
+//! Two threads, because a batch of 64 KB costs about 14 µs in the kernel each way, and neither should wait for the other. They sleep in
+//! `ppoll`, which wakes within tens of microseconds.
+//!
+//! The one rule: a thread ends only when nothing is left for it to do, or when the time for that is up.
+
+use super::Started;
+use crate::{
+    clock::tokio::Clock,
+    event,
+    socket::{
+        io::Socket as _,
+        pool::Pool,
+        recv::udp::{Receiver, Worker as ReceiveWorker},
+        send::udp::{ticks, Next, Sender, Worker as SendWorker},
+        udp::UdpSocket,
+        waker::{Interest, Parker, Waker},
+    },
+    stream::{
+        endpoint::Accepting,
+        environment::{
+            core::{Core, Guard, Parts, Routes, Settings, Shard},
+            timers::Timers,
+            udp::Config,
+        },
+    },
+    sync::doorbell::{Doorbell, Wake},
+};
+use core::time::Duration;
+use s2n_quic_core::time::{Clock as _, Timestamp};
+use s2n_quic_platform::socket::options::{Options, ReusePort};
+use std::{io, os::fd::AsFd as _, sync::Arc, thread};
+
+/// Receive and send buffers that sockets ask for: the kernel grants what its limits allow
+const SOCKET_BUFFER: usize = 4 << 20;
+
+/// How long workers without an environment try to deliver what is left
+const LINGER: Duration = Duration::from_secs(10);
+
+pub(super) struct Setup<Sub: event::Subscriber> {
+    pub(super) sockets: usize,
+    pub(super) config: Config,
+    pub(super) options: Options,
+    pub(super) thread_name_prefix: String,
+    pub(super) clock: Clock,
+    pub(super) acceptor: Option<Accepting<Sub>>,
+}
+
+impl Wake for Arc<Waker> {
+    fn wake(&self) {
+        Waker::wake(self);
+    }
+}
+
+/// One socket on its way to its threads
+struct Bound {
+    socket: Arc<UdpSocket>,
+    sending: Parker,
+    receiving: Parker,
+}
+
+pub(super) fn start<Sub>(setup: Setup<Sub>) -> io::Result<Started>
+where
+    Sub: event::Subscriber + Clone,
+{
+    let pool = Pool::new(setup.config.pool.clone())
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let now = setup.clock.get_time();
+
+    let mut bound = Vec::with_capacity(setup.sockets);
+    let mut shards = Vec::with_capacity(setup.sockets);
+    let mut options = setup.options;
+    options.send_buffer.get_or_insert(SOCKET_BUFFER);
+    options.recv_buffer.get_or_insert(SOCKET_BUFFER);
+    if setup.config.reuse_port {
+        options.reuse_port = ReusePort::BeforeBind;
+    }
+    for index in 0..setup.sockets {
+        let socket = Arc::new(UdpSocket::new(options.build_udp()?)?);
+        let local_addr = socket.local_addr()?;
+        if setup.config.reuse_port {
+            // the first socket chooses the port that all share
+            options.addr.set_port(local_addr.port());
+        }
+        let (sending, receiving) = (Parker::new()?, Parker::new()?);
+        let bell = |parker: &Parker| Doorbell::new(Box::new(parker.waker().clone()));
+        shards.push(Arc::new(Shard {
+            index,
+            local_addr,
+            sender: Sender::new(bell(&sending)),
+            receiver: Receiver::new(bell(&receiving)),
+            routes: Routes::new(index, setup.sockets),
+            timers: Timers::new(ticks(now)),
+        }));
+        bound.push(Bound {
+            socket,
+            sending,
+            receiving,
+        });
+    }
+
+    let slot = Arc::new(std::sync::OnceLock::new());
+    let acceptor = setup
+        .acceptor
+        .map(|accepting| accepting.into_acceptor(slot.clone()));
+    let core = Core::new(Parts {
+        pool,
+        clock: Box::new(setup.clock.clone()),
+        map: setup.config.map.clone(),
+        shards,
+        settings: Settings {
+            max_pending: setup.config.max_in_flight_transmissions,
+        },
+        acceptor,
+    });
+    let guard = Guard::new(core.clone());
+    // set before any thread can accept a stream
+    let _ = slot.set(guard.downgrade());
+
+    for (index, bound) in bound.into_iter().enumerate() {
+        let prefix = &setup.thread_name_prefix;
+        let shard = core.shards[index].clone();
+        let (socket, clock) = (bound.socket.clone(), setup.clock.clone());
+        let worker = SendWorker::new(socket.clone(), shard.sender.clone(), now);
+        thread::Builder::new()
+            .name(format!("{prefix}::send::{index}"))
+            .spawn(move || run_sender(worker, &socket, &bound.sending, &clock))?;
+
+        let (socket, clock) = (bound.socket, setup.clock.clone());
+        let worker = ReceiveWorker::new(socket.clone(), core.clone(), shard);
+        thread::Builder::new()
+            .name(format!("{prefix}::recv::{index}"))
+            .spawn(move || run_receiver(worker, &socket, &bound.receiving, &clock))?;
+    }
+    Ok(Started { core, guard })
+}
+
+fn run_sender(
+    mut worker: SendWorker<UdpSocket>,
+    socket: &UdpSocket,
+    parker: &Parker,
+    clock: &Clock,
+) {
+    request_precise_timers();
+    loop {
+        let mut next = worker.poll(clock.get_time());
+        if next == Next::Now {
+            continue;
+        }
+        worker.doorbell().arm();
+        // what came before the bell was armed rang in vain: look again
+        next = worker.poll(clock.get_time());
+        if next == Next::Now {
+            worker.doorbell().disarm();
+            continue;
+        }
+        if worker.is_done() {
+            return;
+        }
+        let interest = (next == Next::Writable).then(|| (socket.as_fd(), Interest::Writable));
+        sleep(parker, interest, next, clock);
+        worker.doorbell().disarm();
+    }
+}
+
+fn run_receiver(
+    mut worker: ReceiveWorker<UdpSocket>,
+    socket: &UdpSocket,
+    parker: &Parker,
+    clock: &Clock,
+) {
+    request_precise_timers();
+    let mut give_up: Option<Timestamp> = None;
+    loop {
+        let now = clock.get_time();
+        let mut next = worker.poll(now);
+        if next == Next::Now {
+            continue;
+        }
+        if worker.core().is_closing() {
+            let give_up = *give_up.get_or_insert(now + LINGER);
+            if worker.shard().routes.is_empty() || now >= give_up {
+                break;
+            }
+        }
+        worker.shard().receiver.doorbell.arm();
+        next = worker.poll(clock.get_time());
+        if next == Next::Now {
+            worker.shard().receiver.doorbell.disarm();
+            continue;
+        }
+        if worker.core().is_closing() && give_up.is_none() {
+            worker.shard().receiver.doorbell.disarm();
+            continue;
+        }
+        if let (Some(give_up), Next::At(at)) = (give_up, next) {
+            next = Next::At(Some(at.map_or(give_up, |at| at.min(give_up))));
+        }
+        sleep(parker, Some((socket.as_fd(), Interest::Readable)), next, clock);
+        worker.shard().receiver.doorbell.disarm();
+    }
+    let sender = worker.shard().sender.clone();
+    drop(worker);
+    sender.finish();
+}
+
+fn sleep(
+    parker: &Parker,
+    interest: Option<(std::os::fd::BorrowedFd<'_>, Interest)>,
+    next: Next,
+    clock: &Clock,
+) {
+    let timeout = match next {
+        Next::Now => return,
+        Next::Writable => None,
+        Next::At(at) => at.map(|at| at.saturating_duration_since(clock.get_time())),
+    };
+    if parker.park(interest, timeout).is_err() {
+        // out of kernel memory: nothing is lost by looking again a little later
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// By default the kernel may end a sleep 50 µs late, which at 10 Gbit/s is a batch
+fn request_precise_timers() {
+    // refused in some containers; the workers are then a little late
+    let _ = nix::sys::prctl::set_timerslack(1);
+}

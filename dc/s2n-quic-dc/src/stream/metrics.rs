@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What an environment did, read at one moment.
+
+use super::environment::core::Core;
+use crate::socket::pool;
+
+/// Counters and levels of one environment; counters start at zero with it
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// The descriptor pool
+    pub pool: pool::Stats,
+    /// Transmissions that wait in the wheels for their time
+    pub wheel_entries: u64,
+    /// The most that one wheel held
+    pub wheel_peak_entries: u64,
+    /// Transmissions that left
+    pub transmissions_sent: u64,
+    /// Transmissions of streams that were gone before their time came
+    pub transmissions_cancelled: u64,
+    /// Transmissions that the socket refused
+    pub transmissions_failed: u64,
+    /// Sends that found the socket full
+    pub would_block: u64,
+    /// Packets that were declared lost
+    pub packets_lost: u64,
+    /// Packets that were sent again, as retransmissions and as probes
+    pub packets_retransmitted: u64,
+    /// Probes among them
+    pub probes: u64,
+    /// Acknowledgements, credit and closes sent
+    pub control_packets: u64,
+    /// Datagrams received, before anything is known about them
+    pub segments_received: u64,
+    /// Packets that had arrived before
+    pub duplicates: u64,
+    /// Datagrams that were empty, cut short, or of an unknown kind
+    pub dropped_undecodable: u64,
+    /// Packets of a kind that streams have no use for
+    pub dropped_unexpected: u64,
+    /// Packets for a queue that does not exist (any more)
+    pub dropped_unroutable: u64,
+    /// Packets with the credentials of another stream
+    pub dropped_credentials: u64,
+    /// Packets that failed to authenticate
+    pub dropped_unauthenticated: u64,
+    /// First packets of clients whose secret is not known here
+    pub dropped_unknown_secret: u64,
+    /// Packets for which a stream's inbox or the pool had no room
+    pub dropped_overflow: u64,
+    /// Streams that this side opened
+    pub streams_opened: u64,
+    /// Streams that peers opened
+    pub streams_accepted: u64,
+    /// Streams that are open, or still answer
+    pub streams: u64,
+    /// Peers whose paths are known
+    pub paths: u64,
+    /// Bytes queued and in flight, over all paths
+    pub window_outstanding: u64,
+    /// The windows that hold them
+    pub window_limit: u64,
+    /// Streams whose opening the peer has not confirmed
+    pub opens_unconfirmed: u64,
+    /// Opens that wait for those
+    pub opens_waiting: u64,
+}
+
+impl Metrics {
+    pub(crate) fn of(core: &Core) -> Self {
+        let counters = &core.counters;
+        let dropped = &counters.dropped;
+        let mut metrics = Self {
+            pool: core.pool.stats(),
+            packets_lost: counters.packets_lost.get(),
+            packets_retransmitted: counters.packets_retransmitted.get(),
+            probes: counters.probes.get(),
+            control_packets: counters.control_packets.get(),
+            segments_received: counters.segments_received.get(),
+            duplicates: counters.duplicates.get(),
+            dropped_undecodable: dropped.undecodable.get(),
+            dropped_unexpected: dropped.unexpected.get(),
+            dropped_unroutable: dropped.unroutable.get(),
+            dropped_credentials: dropped.credentials.get(),
+            dropped_unauthenticated: dropped.unauthenticated.get(),
+            dropped_unknown_secret: dropped.unknown_secret.get(),
+            dropped_overflow: dropped.overflow.get(),
+            streams_opened: counters.streams_opened.get(),
+            streams_accepted: counters.streams_accepted.get(),
+            ..Self::default()
+        };
+        for shard in &core.shards {
+            let sender = &shard.sender.metrics;
+            metrics.wheel_entries += sender.depth.get();
+            metrics.wheel_peak_entries = metrics.wheel_peak_entries.max(sender.depth.peak());
+            metrics.transmissions_sent += sender.sent.get();
+            metrics.transmissions_cancelled += sender.cancelled.get();
+            metrics.transmissions_failed += sender.failed.get();
+            metrics.would_block += sender.would_block.get();
+            metrics.streams += shard.routes.len() as u64;
+        }
+        core.for_each_path(|path| {
+            let (outstanding, limit) = path.usage();
+            let (unconfirmed, waiting) = path.admission.depth();
+            metrics.paths += 1;
+            metrics.window_outstanding += outstanding;
+            metrics.window_limit += limit;
+            metrics.opens_unconfirmed += unconfirmed as u64;
+            metrics.opens_waiting += waiting as u64;
+        });
+        metrics
+    }
+}

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The path that all streams to one peer share: one round-trip estimate, one congestion controller, one schedule of departures
+//! and one window.
+//!
+//! A stream takes window before it fills a descriptor, and gives it back when the packet is acknowledged, discarded or cancelled. The
+//! socket worker reports what left, in the order in which it left, so that rate samples belong to the path's own
+//! sequence and not to one stream's.
+//!
+//! The one rule: no waker is woken while the path is locked. Methods that may hand out window return the wakers.
+
+use parking_lot::Mutex;
+use core::{
+    task::{Poll, Waker},
+    time::Duration,
+};
+use s2n_quic_core::{
+    packet::number::PacketNumberSpace,
+    recovery::{
+        bandwidth::Departures,
+        bbr::BbrCongestionController,
+        window::{FlowId, Window},
+        CongestionController as _, RttEstimator,
+    },
+    time::Timestamp,
+};
+use std::sync::Arc;
+
+pub(crate) mod admission;
+mod controller;
+
+pub(crate) use admission::Admission;
+use controller::{NoopPublisher, Random};
+
+/// Before the first sample: a datacenter's round trip, so that the first probe goes out after 6 ms (RFC 9002, section 6.2.2, asks for 333 ms
+/// on the internet)
+const INITIAL_RTT: Duration = Duration::from_millis(2);
+
+/// A probe earlier than this would be answered by nothing but the peer's scheduling delay
+const MIN_PTO: Duration = Duration::from_millis(4);
+
+/// Bytes that may be outstanding whatever the controller says: two GSO batches, so that one can be on its way while the
+/// next is filled
+const MIN_WINDOW: u64 = 2 * 65_487;
+
+/// Bytes that are never exceeded: about what a receive buffer of the system's usual 4 MiB limit holds once the kernel's
+/// bookkeeping is counted
+const MAX_WINDOW: u64 = 2 << 20;
+
+/// What the controller wants back when a transmission is acknowledged or lost
+pub(crate) type ControllerInfo =
+    <BbrCongestionController as s2n_quic_core::recovery::CongestionController>::PacketInfo;
+
+/// The departure of one transmission, as the socket worker saw it
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Departed {
+    /// Taken just before the system call, never earlier than that of the transmission before it
+    pub(crate) time: Timestamp,
+    /// `None` for a transmission that is not congestion-controlled
+    pub(crate) info: Option<ControllerInfo>,
+}
+
+/// The newest of the packets that one ACK acknowledged
+pub(crate) struct Newest {
+    pub(crate) departed: Departed,
+    /// Whether this is the largest number of its space and newly acknowledged: then it gives a round-trip sample
+    pub(crate) is_rtt_sample: bool,
+}
+
+pub(crate) struct Path {
+    state: Mutex<State>,
+    pub(crate) admission: Admission,
+    quantum: u64,
+}
+
+struct State {
+    window: Window<Waker>,
+    departures: Departures,
+    rtt: RttEstimator,
+    controller: BbrCongestionController,
+    random: Random,
+    last_departed: Option<Timestamp>,
+}
+
+/// The wakers to wake once every lock is released
+#[must_use]
+#[derive(Default)]
+pub(crate) struct Wakes(Vec<Waker>);
+
+impl Wakes {
+    pub(crate) fn push(&mut self, waker: Option<Waker>) {
+        self.0.extend(waker);
+    }
+
+    pub(crate) fn append(&mut self, mut other: Wakes) {
+        self.0.append(&mut other.0);
+    }
+
+    pub(crate) fn wake(self) {
+        for waker in self.0 {
+            waker.wake();
+        }
+    }
+}
+
+impl Path {
+    /// `max_datagram_size`: bytes of UDP payload; `quantum`: bytes of one turn, a GSO batch
+    pub(crate) fn new(max_datagram_size: u16, quantum: u32) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State {
+                window: Window::default(),
+                departures: Departures::new(quantum),
+                rtt: RttEstimator::new(INITIAL_RTT),
+                controller: BbrCongestionController::new(
+                    max_datagram_size,
+                    Default::default(),
+                ),
+                random: Random::default(),
+                last_departed: None,
+            }),
+            admission: Admission::default(),
+            quantum: u64::from(quantum),
+        })
+    }
+
+    pub(crate) fn insert_flow(&self) -> FlowId {
+        self.state.lock().window.insert()
+    }
+
+    /// Gives the flow's number and what was granted to it back
+    pub(crate) fn remove_flow(&self, flow: FlowId, now: Timestamp) {
+        let wakes = {
+            let mut state = self.state.lock();
+            state.window.remove(flow);
+            state.grants(self.quantum, now)
+        };
+        wakes.wake();
+    }
+
+    /// Takes between one and `want` bytes, or has the flow wait its turn
+    pub(crate) fn poll_take(&self, flow: FlowId, want: u64, waker: &Waker) -> Poll<u64> {
+        let mut state = self.state.lock();
+        let limit = state.limit();
+        let taken = state.window.take(flow, want, self.quantum, limit);
+        if taken == 0 {
+            state.window.wait(flow, waker.clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(taken)
+    }
+
+    /// The flow's writer reports what it has and waits no longer
+    pub(crate) fn cancel(&self, flow: FlowId, now: Timestamp) -> Wakes {
+        let mut state = self.state.lock();
+        state.window.cancel(flow);
+        state.grants(self.quantum, now)
+    }
+
+    /// Takes back grants that nobody came for
+    pub(crate) fn reclaim(&self, now: Timestamp) -> Wakes {
+        self.state.lock().grants(self.quantum, now)
+    }
+
+    /// Takes `bytes` whether or not there is room: probes, and the few bytes by which a last packet exceeds its grant
+    pub(crate) fn take_unchecked(&self, bytes: u64) {
+        self.state.lock().window.take_unchecked(bytes);
+    }
+
+    /// A transmission of `len` bytes was filled with what was taken as `taken`: settles the difference and gives the departure time
+    pub(crate) fn commit(&self, taken: u64, len: u32, now: Timestamp) -> (Timestamp, Wakes) {
+        let mut state = self.state.lock();
+        state.window.take_unchecked(u64::from(len));
+        state.window.release(taken);
+        let rate = state.pacing_rate();
+        let departure = state.departures.schedule(len, rate, now);
+        (departure, state.grants(self.quantum, now))
+    }
+
+    /// The departure time of a retransmission of `len` bytes, which holds window already
+    pub(crate) fn schedule(&self, len: u32, now: Timestamp) -> Timestamp {
+        let mut state = self.state.lock();
+        let rate = state.pacing_rate();
+        state.departures.schedule(len, rate, now)
+    }
+
+    /// Gives back what was taken and not sent
+    pub(crate) fn release(&self, bytes: u64, now: Timestamp) -> Wakes {
+        let mut state = self.state.lock();
+        state.window.release(bytes);
+        state.grants(self.quantum, now)
+    }
+
+    /// `bytes` of congestion-controlled packets are about to be handed to the socket
+    pub(crate) fn on_departure(&self, bytes: usize, now: Timestamp) -> Departed {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        // the controller requires times that never decrease, and several sockets may serve one path
+        let time = state.last_departed.map_or(now, |last| last.max(now));
+        state.last_departed = Some(time);
+        let app_limited = !state.window.has_waiters();
+        let info = state.controller.on_packet_sent(
+            time,
+            bytes,
+            Some(app_limited),
+            &state.rtt,
+            &mut NoopPublisher,
+        );
+        Departed {
+            time,
+            info: Some(info),
+        }
+    }
+
+    /// An ACK acknowledged `bytes`; the newest of them departed as `newest` says
+    pub(crate) fn on_ack(&self, bytes: usize, newest: Newest, now: Timestamp) -> Wakes {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let time_sent = newest.departed.time;
+        if newest.is_rtt_sample {
+            state.rtt.update_rtt(
+                Duration::ZERO,
+                now.saturating_duration_since(time_sent)
+                    .max(Duration::from_micros(1)),
+                now,
+                true,
+                PacketNumberSpace::ApplicationData,
+            );
+            state
+                .controller
+                .on_rtt_update(time_sent, now, &state.rtt, &mut NoopPublisher);
+        }
+        if let Some(info) = newest.departed.info {
+            state.controller.on_ack(
+                time_sent,
+                bytes,
+                info,
+                &state.rtt,
+                &mut state.random,
+                now,
+                &mut NoopPublisher,
+            );
+        }
+        state.window.release(bytes as u64);
+        state.grants(self.quantum, now)
+    }
+
+    /// Bytes of one packet were lost; the window they hold goes over to their retransmission
+    pub(crate) fn on_loss(
+        &self,
+        bytes: u32,
+        departed: Departed,
+        is_new_burst: bool,
+        now: Timestamp,
+    ) {
+        let Some(info) = departed.info else { return };
+        if bytes == 0 {
+            return;
+        }
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        state.controller.on_packet_lost(
+            bytes,
+            info,
+            false,
+            is_new_burst,
+            &mut state.random,
+            now,
+            &mut NoopPublisher,
+        );
+    }
+
+    /// Bytes left the network's account without being acknowledged or lost: superseded copies, streams that ended
+    pub(crate) fn on_discard(&self, in_flight: usize) {
+        if in_flight > 0 {
+            self.state
+                .lock()
+                .controller
+                .on_packet_discarded(in_flight, &mut NoopPublisher);
+        }
+    }
+
+    pub(crate) fn on_congestion_experienced(&self, packets: u64, now: Timestamp) {
+        self.state
+            .lock()
+            .controller
+            .on_explicit_congestion(packets, now, &mut NoopPublisher);
+    }
+
+    /// How long to wait for an acknowledgement before probing
+    pub(crate) fn pto_period(&self, backoff: u32) -> Duration {
+        let state = self.state.lock();
+        state
+            .rtt
+            .pto_period(1, PacketNumberSpace::ApplicationData)
+            .max(MIN_PTO)
+            .saturating_mul(backoff)
+    }
+
+    /// How much older than the newest acknowledged packet a lost one is (RFC 9002, section 6.1.2)
+    pub(crate) fn loss_time_threshold(&self) -> Duration {
+        self.state.lock().rtt.loss_time_threshold()
+    }
+
+    pub(crate) fn smoothed_rtt(&self) -> Duration {
+        self.state.lock().rtt.smoothed_rtt()
+    }
+
+    /// Bytes queued and in flight, and the window that holds them
+    pub(crate) fn usage(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        (state.window.outstanding(), state.limit())
+    }
+}
+
+impl State {
+    fn limit(&self) -> u64 {
+        u64::from(self.controller.congestion_window()).clamp(MIN_WINDOW, MAX_WINDOW)
+    }
+
+    /// The controller's rate once it has a sample; before, its initial rate is a guess from the initial round trip
+    fn pacing_rate(&self) -> Option<u64> {
+        self.rtt.first_rtt_sample()?;
+        Some(self.controller.pacing_rate().as_bytes_per_second())
+    }
+
+    fn grants(&mut self, quantum: u64, now: Timestamp) -> Wakes {
+        let limit = self.limit();
+        let mut wakes = Wakes::default();
+        while let Some(waker) = self.window.grant(quantum, limit, now) {
+            wakes.0.push(waker);
+        }
+        wakes
+    }
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Where the socket worker leaves packets for a stream, and who is told.
+//!
+//! An application that waits in a read is woken and opens the packets itself, straight into its buffer. When none waits, the worker
+//! does it after a moment, so that acknowledgements do not depend on how busy the application is.
+//!
+//! The one rule: a reader registers and looks under one lock, so a packet is either seen by its look or wakes it.
+
+use crate::{
+    socket::pool::Segment,
+    stream::{path::Wakes, recv::Error},
+};
+use core::task::Waker;
+use parking_lot::Mutex;
+use s2n_quic_core::{inet::ExplicitCongestionNotification, time::Timestamp};
+use std::{collections::VecDeque, net::SocketAddr};
+
+/// Packets that wait for a stream at most. A peer that keeps to its window stays far below; what comes on top of that is dropped
+/// unacknowledged, so it is sent again.
+const MAX_PACKETS: usize = 4096;
+
+/// A packet on its way from the socket to the stream
+pub(crate) struct Incoming {
+    pub(crate) segment: Segment,
+    pub(crate) remote: SocketAddr,
+    pub(crate) ecn: ExplicitCongestionNotification,
+}
+
+#[derive(Default)]
+pub(crate) struct Inbox {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    packets: VecDeque<Incoming>,
+    reader: Option<Waker>,
+    /// The writing half learnt that the peer closed both
+    failure: Option<(Error, Timestamp)>,
+}
+
+/// What became of a packet
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    Queued,
+    Full,
+}
+
+impl Inbox {
+    pub(crate) fn push(&self, incoming: Incoming) -> Pushed {
+        let mut state = self.state.lock();
+        if state.packets.len() >= MAX_PACKETS {
+            return Pushed::Full;
+        }
+        state.packets.push_back(incoming);
+        Pushed::Queued
+    }
+
+    /// The reader that waits, to be woken by the caller; afterwards none does
+    pub(crate) fn take_reader(&self) -> Option<Waker> {
+        self.state.lock().reader.take()
+    }
+
+    pub(crate) fn wake_reader(&self) -> Wakes {
+        let mut wakes = Wakes::default();
+        wakes.push(self.take_reader());
+        wakes
+    }
+
+    /// Moves the packets that have arrived to `out`, which is empty
+    pub(crate) fn take(&self, out: &mut VecDeque<Incoming>) -> Option<(Error, Timestamp)> {
+        let mut state = self.state.lock();
+        core::mem::swap(&mut state.packets, out);
+        state.failure.take()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.state.lock().packets.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        let state = self.state.lock();
+        state.packets.is_empty() && state.failure.is_none()
+    }
+
+    /// Has the next packet or failure wake the reader; false, and nothing is registered, if there is something already
+    #[must_use]
+    pub(crate) fn register(&self, waker: &Waker) -> bool {
+        let mut state = self.state.lock();
+        if !state.packets.is_empty() || state.failure.is_some() {
+            return false;
+        }
+        match &mut state.reader {
+            Some(reader) => reader.clone_from(waker),
+            reader => *reader = Some(waker.clone()),
+        }
+        true
+    }
+
+    /// The peer closed both halves
+    pub(crate) fn fail(&self, error: Error, now: Timestamp) -> Wakes {
+        let mut wakes = Wakes::default();
+        let mut state = self.state.lock();
+        state.failure.get_or_insert((error, now));
+        wakes.push(state.reader.take());
+        wakes
+    }
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Opens what is in the inbox: for the reader, straight into its buffer, or for the socket worker, into the reassembler.
+//!
+//! The one rule: whoever opens packets also sends the acknowledgement of all of them, once, before letting go of the lock.
+
+use super::{
+    shared::Incoming,
+    state::{State, Timeout},
+};
+use crate::stream::{
+    path::Wakes,
+    recv::{Error, ErrorKind, ReadMode},
+    shared::{Received, Shared},
+};
+use core::time::Duration;
+use s2n_quic_core::{
+    buffer::writer,
+    endpoint::Location,
+    time::Timestamp,
+};
+use std::sync::Arc;
+
+/// How long the worker leaves packets to a reader that was not waiting when they came: well below the probe timeout of any peer
+pub(crate) const READER_GRACE: Duration = Duration::from_millis(1);
+
+/// Packets that may pile up before the worker opens them without waiting for the reader
+pub(crate) const MAX_PILE: usize = 256;
+
+/// Opens packets until `dest` is full or none are left; returns how many there were
+pub(super) fn open_packets<B: writer::Storage>(
+    recv: &mut State,
+    mode: ReadMode,
+    dest: &mut B,
+    shared: &Arc<Shared>,
+    now: Timestamp,
+) -> usize {
+    let had_room = dest.has_remaining_capacity();
+    let mut count = 0;
+    loop {
+        recv.read(dest);
+        if had_room && !dest.has_remaining_capacity() {
+            break;
+        }
+        if recv.backlog.is_empty() {
+            let failure = shared.inbox.take(&mut recv.backlog);
+            if let Some((error, at)) = failure {
+                recv.fail(error, Location::Remote, shared, at).wake();
+            }
+        }
+        let Some(Incoming {
+            mut segment,
+            remote,
+            ecn,
+        }) = recv.backlog.pop_front()
+        else {
+            break;
+        };
+        let before = dest.remaining_capacity();
+        let received = Received {
+            bytes: &mut segment,
+            remote,
+            ecn,
+        };
+        let outcome = recv.on_packet(received, dest, shared, now);
+        if let Err(error) = outcome {
+            note_dropped(&error, shared);
+        }
+        count += 1;
+        if matches!(mode, ReadMode::Once) && dest.remaining_capacity() < before {
+            break;
+        }
+    }
+    count
+}
+
+/// The worker's turn: the reader was not waiting, or does not come
+pub(crate) fn drain(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes) {
+    let mut recv = shared.recv.lock();
+    let had = (recv.buffered_len(), recv.has_all());
+    open_packets(
+        &mut recv,
+        ReadMode::Drain,
+        &mut writer::storage::Empty,
+        shared,
+        now,
+    );
+    recv.transmit_control(shared, now);
+    let has = (recv.buffered_len(), recv.has_all());
+    let is_news = has != had || recv.error().is_some();
+    if let Timeout::At(at) = recv.next_timeout(shared, now) {
+        shared.arm(at);
+    }
+    drop(recv);
+    if is_news {
+        wakes.append(shared.inbox.wake_reader());
+    }
+}
+
+/// The timers of the receiving half
+pub(crate) fn on_timer(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes) {
+    {
+        let mut recv = shared.recv.lock();
+        recv.on_timer(now);
+    }
+    drain(shared, now, wakes);
+}
+
+fn note_dropped(error: &Error, shared: &Shared) {
+    match error.kind() {
+        ErrorKind::Decode => shared.counters().dropped.undecodable.add(1),
+        ErrorKind::Duplicate => shared.counters().duplicates.add(1),
+        // the others are counted where they are found
+        _ => {}
+    }
+}

@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The application's handle on the sending half.
+//!
+//! The one rule: bytes are taken from the caller's buffer only in the poll that reports them, so a write that is dropped while
+//! it waits has taken nothing.
+
+use super::{
+    flow::Blocked,
+    queue::{self, Batch},
+    state::{Phase, State},
+    Error, ErrorKind,
+};
+use crate::{
+    credentials,
+    event::{self, builder},
+    socket::pool::{Class, Waiter},
+    stream::{
+        application::Handle,
+        events::Event,
+        shared::{CloseCode, Half},
+        CertificateChain, Protocol,
+    },
+};
+use core::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+use s2n_quic_core::{
+    buffer::reader::{self, Storage as _},
+    time::Timestamp,
+};
+use std::{io, net::SocketAddr};
+
+/// Batches that one poll makes before it lets other tasks of the thread run
+const MAX_BATCHES_PER_POLL: usize = 16;
+
+/// Writes to a stream
+///
+/// Dropping it says that nothing follows: the peer reads a clean end after the bytes that were written. When it is dropped
+/// while its thread panics, the peer gets an error instead.
+pub struct Writer<Sub: event::Subscriber> {
+    handle: Handle<Sub>,
+    waiter: Waiter,
+    is_shut_down: bool,
+}
+
+impl<Sub: event::Subscriber> Writer<Sub> {
+    pub(crate) fn new(handle: Handle<Sub>) -> Self {
+        Self {
+            handle,
+            waiter: Waiter::default(),
+            is_shut_down: false,
+        }
+    }
+
+    /// The peer's address. `NotConnected` once both halves are closed.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.handle.peer_addr()
+    }
+
+    /// The address of the socket that the stream uses
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.handle.local_addr()
+    }
+
+    /// Names the secret that the stream's keys come from
+    pub fn path_secret_id(&self) -> &credentials::Id {
+        self.handle.path_secret_id()
+    }
+
+    /// Always `None`: the certificates were seen by the handshake, not by the stream
+    pub fn peer_cert_chain(&self) -> Option<&CertificateChain> {
+        None
+    }
+
+    /// Always UDP
+    pub fn protocol(&self) -> Protocol {
+        Protocol::Udp
+    }
+
+    /// Runs `query` on the subscriber's context of this stream, if that is a `C`
+    pub fn query_event_context<C: 'static, R>(&self, query: impl FnOnce(&C) -> R) -> Option<R> {
+        self.handle.query_event_context(query)
+    }
+
+    /// Writes what there is credit for and returns the number of bytes taken from `buf`
+    ///
+    /// An empty buffer is written as an empty packet, which announces the stream to the peer. Ready as soon as at least one packet is on
+    /// its way, not when it is acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// `BrokenPipe` after a shutdown, otherwise how the stream ended: see the table in [`crate::stream`].
+    ///
+    /// # Cancel safety
+    ///
+    /// A write that is dropped before it is ready has taken nothing from `buf`.
+    pub async fn write_from<S: reader::storage::Infallible>(
+        &mut self,
+        buf: &mut S,
+    ) -> io::Result<usize> {
+        core::future::poll_fn(|cx| self.poll_write_from(cx, buf, false)).await
+    }
+
+    /// Writes the whole buffer; errors as [`Writer::write_from`]
+    ///
+    /// # Cancel safety
+    ///
+    /// What was written before the drop is gone from `buf`; the rest is still in it.
+    pub async fn write_all_from<S: reader::storage::Infallible>(
+        &mut self,
+        buf: &mut S,
+    ) -> io::Result<usize> {
+        let mut len = 0;
+        loop {
+            len += self.write_from(buf).await?;
+            if buf.buffer_is_empty() {
+                return Ok(len);
+            }
+        }
+    }
+
+    /// As [`Writer::write_from`], and says that nothing follows the bytes of `buf`
+    ///
+    /// The end is said with the last byte. As long as bytes are left in `buf`, the next call passes the rest of the same bytes.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Writer::write_from`].
+    pub async fn write_from_fin<S: reader::storage::Infallible>(
+        &mut self,
+        buf: &mut S,
+    ) -> io::Result<usize> {
+        core::future::poll_fn(|cx| self.poll_write_from(cx, buf, true)).await
+    }
+
+    /// Writes the whole buffer and says that nothing follows
+    ///
+    /// # Cancel safety
+    ///
+    /// What was written before the drop is gone from `buf`; the rest is still in it, and the end was not said.
+    pub async fn write_all_from_fin<S: reader::storage::Infallible>(
+        &mut self,
+        buf: &mut S,
+    ) -> io::Result<usize> {
+        let mut len = 0;
+        loop {
+            len += self.write_from_fin(buf).await?;
+            if buf.buffer_is_empty() {
+                return Ok(len);
+            }
+        }
+    }
+
+    /// One poll of [`Writer::write_from`], or of [`Writer::write_from_fin`] if `is_fin`
+    pub fn poll_write_from<S: reader::storage::Infallible>(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut S,
+        is_fin: bool,
+    ) -> Poll<io::Result<usize>> {
+        let start = self.handle.shared.now();
+        let provided_len = buf.buffered_len();
+        let result = self.poll_write(cx, buf, is_fin, start);
+        self.publish(&result, provided_len, is_fin, start);
+        if let Poll::Ready(Err(_)) = &result {
+            self.is_shut_down = true;
+        }
+        result
+    }
+
+    fn poll_write<S: reader::storage::Infallible>(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut S,
+        is_fin: bool,
+        now: Timestamp,
+    ) -> Poll<io::Result<usize>> {
+        let shared = &self.handle.shared;
+        let mut wakes = crate::stream::path::Wakes::default();
+        let mut send = shared.send.lock();
+        send.on_completions(shared);
+        if let Some(error) = send.error() {
+            return Poll::Ready(Err(error.into()));
+        }
+        if self.is_shut_down || !matches!(send.phase, Phase::Open) {
+            if is_fin && buf.buffer_is_empty() {
+                return Poll::Ready(Ok(0));
+            }
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+
+        let mut written = 0;
+        let mut outcome = Poll::Pending;
+        for batch in 0.. {
+            if batch == MAX_BATCHES_PER_POLL {
+                break;
+            }
+            let turn = Turn {
+                send: &mut send,
+                waiter: &mut self.waiter,
+                handle: &self.handle,
+                now,
+            };
+            match turn.poll(cx, buf, is_fin, &mut wakes) {
+                Poll::Ready(Ok(len)) => {
+                    written += len;
+                    outcome = Poll::Ready(Ok(written));
+                    if buf.buffer_is_empty() {
+                        break;
+                    }
+                }
+                Poll::Ready(Err(error)) => {
+                    outcome = Poll::Ready(Err(error.into()));
+                    break;
+                }
+                Poll::Pending => break,
+            }
+        }
+        let timeout = send.next_timeout(now);
+        drop(send);
+        if written > 0 || outcome.is_ready() {
+            // a write that reports bytes does not wait: it leaves every line that it may have joined
+            self.waiter.cancel();
+            wakes.append(shared.path.cancel(shared.flow, now));
+        }
+        shared.arm_send(timeout);
+        wakes.wake();
+        outcome
+    }
+
+    /// Says that nothing follows. Returns at once; what was written, and the end, are retransmitted in the background until
+    /// the peer has them. A second call does nothing.
+    pub fn shutdown(&mut self) -> io::Result<()> {
+        self.finish(false)
+    }
+
+    fn finish(&mut self, is_drop: bool) -> io::Result<()> {
+        if core::mem::replace(&mut self.is_shut_down, true) {
+            return Ok(());
+        }
+        let shared = &self.handle.shared;
+        let now = shared.now();
+        let mut send = shared.send.lock();
+        send.on_completions(shared);
+        if let Some(error) = send.error() {
+            return if is_drop { Ok(()) } else { Err(error.into()) };
+        }
+        if !matches!(send.phase, Phase::Open) {
+            return Ok(());
+        }
+        send.transmit_end(shared, now);
+        let timeout = send.next_timeout(now);
+        drop(send);
+        shared.publish(
+            now,
+            Event::WriteShutdown(builder::StreamWriteShutdown {
+                buffer_len: 0,
+                background: false,
+            }),
+        );
+        shared.arm_send(timeout);
+        Ok(())
+    }
+
+    fn publish(
+        &self,
+        result: &Poll<io::Result<usize>>,
+        provided_len: usize,
+        is_fin: bool,
+        start: Timestamp,
+    ) {
+        let shared = &self.handle.shared;
+        let now = shared.now();
+        let processing_duration = now.saturating_duration_since(start);
+        let event = match result {
+            Poll::Ready(Ok(committed_len)) if is_fin && *committed_len == provided_len => {
+                Event::WriteFinFlushed(builder::StreamWriteFinFlushed {
+                    provided_len,
+                    committed_len: *committed_len,
+                    processing_duration,
+                })
+            }
+            Poll::Ready(Ok(committed_len)) => Event::WriteFlushed(builder::StreamWriteFlushed {
+                provided_len,
+                committed_len: *committed_len,
+                processing_duration,
+            }),
+            Poll::Ready(Err(error)) => Event::WriteErrored(builder::StreamWriteErrored {
+                provided_len,
+                is_fin,
+                processing_duration,
+                errno: error.raw_os_error(),
+            }),
+            Poll::Pending => Event::WriteBlocked(builder::StreamWriteBlocked {
+                provided_len,
+                is_fin,
+                processing_duration,
+            }),
+        };
+        shared.publish(now, event);
+    }
+}
+
+/// One batch of one write
+struct Turn<'a, Sub: event::Subscriber> {
+    send: &'a mut State,
+    waiter: &'a mut Waiter,
+    handle: &'a Handle<Sub>,
+    now: Timestamp,
+}
+
+impl<Sub: event::Subscriber> Turn<'_, Sub> {
+    /// Asks for each kind of credit in turn, and sends once it has all
+    fn poll<S: reader::storage::Infallible>(
+        self,
+        cx: &mut Context<'_>,
+        buf: &mut S,
+        is_fin: bool,
+        wakes: &mut crate::stream::path::Wakes,
+    ) -> Poll<Result<usize, Error>> {
+        let Self {
+            send,
+            waiter,
+            handle,
+            now,
+        } = self;
+        let shared = &handle.shared;
+        if send.sealer.needs_update() {
+            // a receiver opens two phases only, so nothing of the old one may be left to retransmit
+            if send.unacknowledged > 0 {
+                send.block(Blocked::KeyUpdate, cx.waker());
+                return Poll::Pending;
+            }
+            shared
+                .events
+                .update_sealer(&mut send.sealer, shared.clock());
+        }
+        let credit = loop {
+            match send.flow.available(buf.buffered_len() as u64) {
+                Ok(credit) => break credit as usize,
+                Err(Blocked::Pending) => {
+                    send.block(Blocked::Pending, cx.waker());
+                    if send.completions.register(cx.waker()) {
+                        return Poll::Pending;
+                    }
+                    send.on_completions(shared);
+                }
+                Err(blocked) => {
+                    send.block(blocked, cx.waker());
+                    return Poll::Pending;
+                }
+            }
+        };
+        let datagram_len = shared.datagram_len();
+        let want = queue::window_for(credit, datagram_len);
+        let window = match shared.path.poll_take(shared.flow, want, cx.waker()) {
+            Poll::Ready(window) => window,
+            Poll::Pending => {
+                send.block(Blocked::Elsewhere, cx.waker());
+                return Poll::Pending;
+            }
+        };
+        let pool = shared.pool();
+        let len = (window as usize).max(datagram_len);
+        let class = Class::for_len(len, pool.config()).unwrap_or(Class::Burst);
+        let descriptor = match pool.poll_alloc(class, waiter, cx) {
+            Poll::Ready(descriptor) => descriptor,
+            Poll::Pending => {
+                wakes.append(shared.path.release(window, now));
+                send.block(Blocked::Elsewhere, cx.waker());
+                return Poll::Pending;
+            }
+        };
+        let batch = Batch {
+            payload: buf,
+            is_fin,
+            credit,
+            window,
+            descriptor,
+        };
+        let (len, more) = match send.transmit(batch, shared, now) {
+            Ok(sent) => sent,
+            Err(error) => {
+                wakes.append(shared.path.release(window, now));
+                return Poll::Ready(Err(error));
+            }
+        };
+        wakes.append(more);
+        Poll::Ready(Ok(len))
+    }
+}
+
+impl<Sub: event::Subscriber> tokio::io::AsyncWrite for Writer<Sub> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.poll_write_from(cx, &mut buf, false)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut buf = reader::storage::IoSlice::new(bufs);
+        if buf.buffer_is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.poll_write_from(cx, &mut buf, false)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// Nothing is held back, so there is nothing to flush
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.shutdown())
+    }
+}
+
+impl<Sub: event::Subscriber> fmt::Debug for Writer<Sub> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("peer_addr", &self.peer_addr().ok())
+            .field("local_addr", &self.local_addr().ok())
+            .finish()
+    }
+}
+
+impl<Sub: event::Subscriber> Drop for Writer<Sub> {
+    fn drop(&mut self) {
+        let shared = &self.handle.shared;
+        if std::thread::panicking() {
+            let now = shared.now();
+            let error = Error::new(ErrorKind::ApplicationError {
+                error: s2n_quic_core::varint::VarInt::from_u8(1).into(),
+            });
+            let mut send = shared.send.lock();
+            let wakes = send.on_local_error(error, CloseCode::APPLICATION, shared, now);
+            drop(send);
+            wakes.wake();
+        } else {
+            let _ = self.finish(true);
+        }
+        let shared = &self.handle.shared;
+        shared.close_half(Half::Write);
+        shared.settle(shared.now());
+    }
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What a writer may send now, and what it waits for when it may not. This replaces the pacer.
+//!
+//! Credit is stated in offsets and in two counters that only grow, so no path through the code can make it drift: `pending` is
+//! `submitted - completed`, and each submission is completed exactly once.
+//!
+//! The one rule: a blocked writer waits for exactly one thing at a time, in the order of [`Blocked`].
+
+/// Why a writer does not go on
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blocked {
+    /// The peer's MAX_DATA, or the limit on unacknowledged bytes, is reached: an ACK or MAX_DATA helps
+    StreamCredit,
+    /// As many transmissions as allowed are in the wheel: a completion helps
+    Pending,
+    /// The key has sealed as many packets as it may: the next one is used once nothing of the old one is outstanding
+    KeyUpdate,
+    /// The path's window or the pool, which keep lines of their own
+    Elsewhere,
+}
+
+#[derive(Debug)]
+pub(crate) struct Flow {
+    /// One past the last byte that was handed to the wheel
+    offset: u64,
+    /// The peer's limit on `offset`; it only grows
+    max_data: u64,
+    /// Bytes handed to the wheel and not acknowledged; `0 <= unacknowledged <= offset`
+    unacknowledged: u64,
+    /// The most unacknowledged bytes that this end keeps
+    max_unacknowledged: u64,
+    submitted: u64,
+    completed: u64,
+    max_pending: u64,
+}
+
+/// The limits that a stream starts with
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) max_data: u64,
+    pub(crate) max_unacknowledged: u64,
+    /// Transmissions of data that may be in the wheel at once
+    pub(crate) max_pending: usize,
+}
+
+impl Flow {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            offset: 0,
+            max_data: limits.max_data,
+            unacknowledged: 0,
+            max_unacknowledged: limits.max_unacknowledged,
+            submitted: 0,
+            completed: 0,
+            max_pending: limits.max_pending.max(1) as u64,
+        }
+    }
+
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// How many of `want` bytes may be sent. An empty write needs no credit of the stream, only a place in the wheel.
+    pub(crate) fn available(&self, want: u64) -> Result<u64, Blocked> {
+        if self.pending() >= self.max_pending {
+            return Err(Blocked::Pending);
+        }
+        if want == 0 {
+            return Ok(0);
+        }
+        let stream = self.max_data.saturating_sub(self.offset);
+        let local = self.max_unacknowledged.saturating_sub(self.unacknowledged);
+        match want.min(stream).min(local) {
+            0 => Err(Blocked::StreamCredit),
+            credit => Ok(credit),
+        }
+    }
+
+    /// One transmission with `len` bytes of payload went into the wheel
+    pub(crate) fn on_submitted(&mut self, len: u64) {
+        self.offset += len;
+        self.unacknowledged += len;
+        self.submitted += 1;
+    }
+
+    /// One transmission of data left the wheel, sent or not
+    pub(crate) fn on_completed(&mut self) {
+        debug_assert!(self.completed < self.submitted, "completed twice");
+        self.completed += 1;
+    }
+
+    pub(crate) fn on_acknowledged(&mut self, len: u64) {
+        self.unacknowledged = self.unacknowledged.saturating_sub(len);
+    }
+
+    /// The peer's limit; returns by how much it grew. A smaller one is old news and changes nothing.
+    pub(crate) fn on_max_data(&mut self, max_data: u64) -> u64 {
+        let increase = max_data.saturating_sub(self.max_data);
+        self.max_data += increase;
+        increase
+    }
+
+    pub(crate) fn max_data(&self) -> u64 {
+        self.max_data
+    }
+
+    pub(crate) fn pending(&self) -> u64 {
+        self.submitted - self.completed
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn flow(max_data: u64, max_unacknowledged: u64, max_pending: usize) -> Flow {
+        Flow::new(Limits {
+            max_data,
+            max_unacknowledged,
+            max_pending,
+        })
+    }
+
+    #[test]
+    fn the_peers_limit_is_never_exceeded() {
+        let mut flow = flow(100, 1000, 16);
+        assert_eq!(flow.available(150), Ok(100));
+        flow.on_submitted(100);
+        assert_eq!(flow.available(1), Err(Blocked::StreamCredit));
+        assert_eq!(flow.on_max_data(150), 50);
+        assert_eq!(flow.available(100), Ok(50));
+    }
+
+    #[test]
+    fn an_older_limit_changes_nothing() {
+        let mut flow = flow(100, 1000, 16);
+        assert_eq!(flow.on_max_data(50), 0);
+        assert_eq!(flow.max_data(), 100);
+        assert_eq!(flow.available(100), Ok(100));
+    }
+
+    #[test]
+    fn unacknowledged_bytes_are_limited_and_acknowledgements_free_them() {
+        let mut flow = flow(10_000, 100, 16);
+        flow.on_submitted(100);
+        assert_eq!(flow.available(1), Err(Blocked::StreamCredit));
+        flow.on_acknowledged(40);
+        assert_eq!(flow.available(100), Ok(40));
+    }
+
+    #[test]
+    fn pending_transmissions_are_limited_and_completions_free_them() {
+        let mut flow = flow(10_000, 10_000, 2);
+        flow.on_submitted(10);
+        flow.on_submitted(10);
+        assert_eq!(flow.available(10), Err(Blocked::Pending));
+        // an ACK is no completion
+        flow.on_acknowledged(10);
+        assert_eq!(flow.available(10), Err(Blocked::Pending));
+        flow.on_completed();
+        assert_eq!(flow.available(10), Ok(10));
+    }
+
+    #[test]
+    fn an_empty_write_needs_a_place_in_the_wheel_and_no_credit() {
+        let mut flow = flow(0, 0, 1);
+        assert_eq!(flow.available(0), Ok(0));
+        flow.on_submitted(0);
+        assert_eq!(flow.available(0), Err(Blocked::Pending));
+    }
+
+    #[test]
+    fn a_limit_of_zero_pending_still_lets_one_through() {
+        let flow = flow(10, 10, 0);
+        assert_eq!(flow.available(10), Ok(10));
+    }
+
+    /// Random operations against sums that are computed from scratch
+    #[test]
+    fn credit_cannot_drift() {
+        bolero::check!()
+            .with_type::<Vec<(u8, u16)>>()
+            .with_iterations(5000)
+            .for_each(|ops| {
+                let mut flow = flow(5000, 20_000, 4);
+                let (mut sent, mut acked, mut max_data) = (0u64, 0u64, 5000u64);
+                let (mut submitted, mut completed) = (0u64, 0u64);
+                for (op, amount) in ops {
+                    let amount = u64::from(*amount);
+                    match op % 4 {
+                        0 => {
+                            if let Ok(len) = flow.available(amount) {
+                                flow.on_submitted(len);
+                                sent += len;
+                                submitted += 1;
+                            }
+                        }
+                        1 if completed < submitted => {
+                            flow.on_completed();
+                            completed += 1;
+                        }
+                        2 => {
+                            let len = amount.min(sent - acked);
+                            flow.on_acknowledged(len);
+                            acked += len;
+                        }
+                        _ => {
+                            max_data = max_data.max(amount);
+                            flow.on_max_data(amount);
+                        }
+                    }
+                    assert!(sent <= max_data);
+                    assert!(sent - acked <= 20_000);
+                    assert_eq!(flow.pending(), submitted - completed);
+                    assert!(flow.pending() <= 4);
+                    assert_eq!(flow.offset(), sent);
+                }
+            });
+    }
+}

@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! From the stream's state to the timing wheel: fills descriptors and submits them.
+//!
+//! There is no queue of segments here and no call into a socket. What is submitted belongs to the wheel until it is completed; a
+//! descriptor that was filled is never written again, so a retransmission is a copy into a fresh one.
+//!
+//! The one rule: the descriptor comes first. Nothing is consumed, neither bytes of the caller nor a packet number, before there is memory to
+//! put it in.
+
+use super::state::{
+    transmission::{Content, Data, Info, RecordId},
+    Phase, State,
+};
+use crate::{
+    event::builder,
+    msg::{
+        segment,
+        send::{Builder, Message},
+    },
+    packet::stream::{
+        self,
+        decoder::Packet,
+        encoder::{self, MAX_RETRANSMISSION_HEADER_LEN},
+        PacketSpace,
+    },
+    socket::{
+        pool::{Class, Purpose, Unfilled},
+        send::transmission::{Congestion, Priority, Token, Transmission},
+    },
+    stream::{
+        events::Event,
+        path::Wakes,
+        send::{Error, ErrorKind},
+        shared::{CloseCode, Shared, TAG_LEN},
+    },
+};
+use s2n_codec::{DecoderBufferMut, EncoderBuffer};
+use s2n_quic_core::{
+    buffer::{
+        reader::{self, storage, Reader as _, Storage as _},
+    },
+    inet::ExplicitCongestionNotification,
+    time::Timestamp,
+    varint::VarInt,
+};
+
+/// Everything in a data packet that is not payload, at its longest without application header and control data: 96 bytes and the
+/// tag (wire format, fields 1 to 15)
+const MAX_OVERHEAD: usize = 96 + TAG_LEN;
+
+/// Everything in a small packet that is not payload, as it usually is: used where a guess only decides the size of a batch
+const USUAL_OVERHEAD: usize = MAX_RETRANSMISSION_HEADER_LEN + TAG_LEN;
+
+/// A probe holds a header and at most one CONNECTION_CLOSE
+const PROBE_LEN: usize = 256;
+
+/// What a write hands over
+pub(super) struct Batch<'a, B> {
+    pub(super) payload: &'a mut B,
+    /// The caller says that nothing follows the bytes of `payload`
+    pub(super) is_fin: bool,
+    /// Bytes that may be sent by the limits of the stream
+    pub(super) credit: usize,
+    /// Bytes of the path's window that were taken for it
+    pub(super) window: u64,
+    pub(super) descriptor: Unfilled,
+}
+
+/// Bytes of window that `payload_len` bytes need, at most one batch of packets of `datagram_len`
+pub(super) fn window_for(payload_len: usize, datagram_len: usize) -> u64 {
+    let payload_per_packet = datagram_len.saturating_sub(USUAL_OVERHEAD).max(1);
+    let packets = payload_len
+        .div_ceil(payload_per_packet)
+        .clamp(1, segment::fitting(segment::MAX_TOTAL, datagram_len).max(1));
+    (payload_len + packets * USUAL_OVERHEAD).min(packets * datagram_len) as u64
+}
+
+impl State {
+    /// Seals as much of the payload as one batch, the credit and the window allow, and submits it
+    ///
+    /// At least one packet is made. Returns the bytes taken from the payload.
+    pub(super) fn transmit<B>(
+        &mut self,
+        batch: Batch<'_, B>,
+        shared: &Shared,
+        now: Timestamp,
+    ) -> Result<(usize, Wakes), Error>
+    where
+        B: storage::Infallible,
+    {
+        let datagram_len = shared.datagram_len();
+        let fitting = segment::fitting(batch.descriptor.capacity(), datagram_len).max(1);
+        let packets = (batch.window as usize)
+            .div_ceil(datagram_len)
+            .clamp(1, fitting);
+
+        let remaining = batch.payload.buffered_len();
+        // the final offset goes on packets only when all of them are certain to be in this batch
+        let certain = packets * datagram_len.saturating_sub(MAX_OVERHEAD);
+        let ends_here = batch.is_fin && remaining <= batch.credit.min(certain);
+
+        let start = self.reader.current_offset();
+        let (source_queue_id, stream_id, remote) = shared.address.for_packet();
+        let control_number = varint(self.next_expected_control_packet)?;
+        let mut builder = Builder::new(batch.descriptor, datagram_len)
+            .map_err(|_| Error::new(ErrorKind::PacketBufferTooSmall))?;
+        let mut infos: Vec<(u64, Info)> = Vec::with_capacity(packets);
+        let record = self.records.reserve();
+        {
+            let mut reader = self
+                .reader
+                .with_storage(batch.payload, ends_here)
+                .map_err(|_| Error::new(ErrorKind::PayloadTooLarge))?;
+            let mut reader = reader.with_read_limit(batch.credit);
+            while infos.len() < packets && (infos.is_empty() || !reader.buffer_is_empty()) {
+                let offset = reader.current_offset();
+                let before = reader.buffered_len();
+                let number = self.numbers.stream;
+                let packet_number = varint(number)?;
+                let mut packet_len = 0;
+                let pushed = builder.push(|dest| {
+                    packet_len = encoder::encode(
+                        EncoderBuffer::new(dest),
+                        source_queue_id,
+                        stream_id,
+                        packet_number,
+                        control_number,
+                        VarInt::ZERO,
+                        &mut storage::Empty,
+                        VarInt::ZERO,
+                        &(),
+                        &mut reader,
+                        &self.sealer,
+                        &shared.credentials,
+                    );
+                    packet_len
+                });
+                if pushed.is_err() {
+                    break;
+                }
+                self.numbers.stream += 1;
+                let payload_len = before - reader.buffered_len();
+                let data = Data {
+                    origin: record,
+                    segment: infos.len() as u8,
+                    number,
+                    offset: offset.as_u64(),
+                    payload_len: payload_len as u16,
+                    is_fin: ends_here && reader.buffer_is_empty(),
+                };
+                infos.push((
+                    number,
+                    Info {
+                        sequence: self.numbers.next_sequence(),
+                        record,
+                        content: Content::Data(data),
+                        packet_len: packet_len as u16,
+                    },
+                ));
+                if packet_len < datagram_len {
+                    // a short packet ends the batch
+                    break;
+                }
+            }
+        }
+        let message = builder
+            .finish(remote, ExplicitCongestionNotification::Ect0)
+            .ok_or(Error::new(ErrorKind::PacketBufferTooSmall))?;
+
+        let payload_len = (self.reader.current_offset() - start).as_u64();
+        for (number, info) in &infos {
+            self.stream.push(*number, *info);
+            if let Content::Data(data) = info.content {
+                publish_transmitted(shared, *number, &data, info.packet_len, false, now);
+            }
+        }
+        self.unacknowledged += infos.len() as u64;
+        self.flow.on_submitted(payload_len);
+        self.records
+            .fill(record, Some(message.clone()), infos.len() as u8);
+        if ends_here {
+            self.phase = Phase::Finishing;
+        }
+
+        let (departure, wakes) = shared.path.commit(batch.window, message.payload().len() as u32, now);
+        self.submit(record, message, Priority::Data, true, departure, shared);
+        self.probe.deadline = None;
+        self.arm_probe(shared, departure);
+        Ok((payload_len as usize, wakes))
+    }
+
+    /// Says that nothing follows, in a packet of its own. It needs neither credit nor room in the window; without a descriptor it is tried
+    /// again by the timer.
+    pub(super) fn transmit_end(&mut self, shared: &Shared, now: Timestamp) {
+        self.is_end_due = false;
+        if !matches!(self.phase, Phase::Open) {
+            return;
+        }
+        let len = shared.datagram_len();
+        let class = Class::for_len(len, shared.pool().config()).unwrap_or(Class::Burst);
+        let Some(descriptor) = shared.pool().alloc(class, Purpose::Control) else {
+            self.is_end_due = true;
+            return;
+        };
+        let batch = Batch {
+            payload: &mut storage::Empty,
+            is_fin: true,
+            credit: 0,
+            window: 0,
+            descriptor,
+        };
+        match self.transmit(batch, shared, now) {
+            Ok((_, wakes)) => wakes.wake(),
+            // offsets and numbers are used up: the peer hears of it as an error
+            Err(error) => self
+                .on_local_error(error, CloseCode::APPLICATION, shared, now)
+                .wake(),
+        }
+    }
+
+    /// Sends every lost packet again, as long as there are descriptors
+    pub(super) fn transmit_retransmissions(&mut self, shared: &Shared, now: Timestamp) {
+        while let Some((data, packet_len)) = self.retransmissions.pop_front() {
+            if self.records.is_acknowledged(&data) {
+                shared.path.release(u64::from(packet_len), now).wake();
+                continue;
+            }
+            if !self.transmit_copy(data, packet_len, shared, now) {
+                self.retransmissions.push_front((data, packet_len));
+                return;
+            }
+        }
+    }
+
+    /// Sends copies of the oldest outstanding packets without calling them lost; a packet without payload if there is none
+    pub(super) fn transmit_probes(&mut self, probes: usize, shared: &Shared, now: Timestamp) {
+        let mut candidates: Vec<(u64, Data, u16)> = self
+            .stream
+            .iter()
+            .chain(self.recovery.iter())
+            .filter(|(_, info)| self.records.departed(info.record).is_some())
+            .filter_map(|(_, info)| match info.content {
+                Content::Data(data) => Some((data.offset, data, info.packet_len)),
+                Content::Probe => None,
+            })
+            .take(2 * probes)
+            .collect();
+        candidates.sort_by_key(|(offset, data, _)| (*offset, data.number));
+        candidates.dedup_by_key(|(_, data, _)| data.number);
+        for (_, data, packet_len) in candidates.into_iter().take(probes) {
+            // a copy holds window of its own until one of the two is acknowledged
+            shared.path.take_unchecked(u64::from(packet_len));
+            if self.transmit_copy(data, packet_len, shared, now) {
+                shared.counters().probes.add(1);
+            } else {
+                shared.path.release(u64::from(packet_len), now).wake();
+            }
+        }
+    }
+
+    /// Sends one packet of an earlier transmission again; false when there is no descriptor for it
+    fn transmit_copy(
+        &mut self,
+        data: Data,
+        packet_len: u16,
+        shared: &Shared,
+        now: Timestamp,
+    ) -> bool {
+        let Some(message) = self.records.message(data.origin) else {
+            return false;
+        };
+        let Some((mut copy, len)) =
+            message.copy_segment(usize::from(data.segment), shared.pool(), Purpose::Control)
+        else {
+            return false;
+        };
+        // the receiver tells a retransmission by a number larger than that of the first send
+        let number = self.numbers.recovery.max(data.number + 1);
+        let Ok(effective) = VarInt::new(number) else {
+            return false;
+        };
+        let patched = Packet::retransmit(
+            DecoderBufferMut::new(&mut copy.as_mut_slice()[..len]),
+            PacketSpace::Recovery,
+            effective,
+            &shared.control.sealer,
+        );
+        if patched.is_err() {
+            return false;
+        }
+        let (_, _, remote) = shared.address.for_packet();
+        let Ok(mut builder) = Builder::new(copy, len) else {
+            return false;
+        };
+        // the bytes are in place already
+        if builder.push(|_| len).is_err() {
+            return false;
+        }
+        let Some(message) = builder.finish(remote, ExplicitCongestionNotification::Ect0) else {
+            return false;
+        };
+        self.numbers.recovery = number + 1;
+        let record = self.records.reserve();
+        self.records.fill(record, None, 1);
+        self.recovery.push(
+            number,
+            Info {
+                sequence: self.numbers.next_sequence(),
+                record,
+                content: Content::Data(data),
+                packet_len,
+            },
+        );
+        publish_transmitted(shared, number, &data, packet_len, true, now);
+        shared.counters().packets_retransmitted.add(1);
+        let departure = shared.path.schedule(u32::from(packet_len), now);
+        self.submit(record, message, Priority::Recovery, false, departure, shared);
+        true
+    }
+
+    /// Tells the peer that this half ended early
+    pub(super) fn transmit_close(&mut self, shared: &Shared, now: Timestamp) {
+        if let Phase::Closing { code, .. } = self.phase {
+            self.transmit_probe(&code.frame(), shared, now);
+        }
+    }
+
+    /// Tells the peer's receiver that its last control packet has arrived
+    pub(super) fn transmit_answer(&mut self, shared: &Shared, now: Timestamp) {
+        self.transmit_probe(&(), shared, now);
+    }
+
+    /// A packet of the recovery space without payload, which is what a close rides on
+    fn transmit_probe<F: s2n_codec::EncoderValue>(
+        &mut self,
+        frames: &F,
+        shared: &Shared,
+        now: Timestamp,
+    ) {
+        let Some(descriptor) = shared.pool().alloc(Class::Packet, Purpose::Control) else {
+            return;
+        };
+        let number = self.numbers.recovery;
+        let (Ok(packet_number), Ok(control_number), Ok(offset)) = (
+            VarInt::new(number),
+            VarInt::new(self.next_expected_control_packet),
+            VarInt::new(self.flow.offset()),
+        ) else {
+            return;
+        };
+        let Ok(frames_len) = VarInt::try_from(frames.encoding_size()) else {
+            return;
+        };
+        let (source_queue_id, stream_id, remote) = shared.address.for_packet();
+        let is_final = matches!(self.phase, Phase::Finishing | Phase::Finished);
+        let mut position = reader::Incremental::new(offset);
+        let mut empty = storage::Empty;
+        let Ok(mut payload) = position.with_storage(&mut empty, is_final) else {
+            return;
+        };
+        let Ok(mut builder) = Builder::new(descriptor, PROBE_LEN) else {
+            return;
+        };
+        let mut packet_len = 0;
+        let pushed = builder.push(|dest| {
+            packet_len = encoder::probe(
+                EncoderBuffer::new(dest),
+                source_queue_id,
+                stream_id,
+                packet_number,
+                control_number,
+                VarInt::ZERO,
+                &mut storage::Empty,
+                frames_len,
+                frames,
+                &mut payload,
+                &shared.control.sealer,
+                &shared.credentials,
+            );
+            packet_len
+        });
+        if pushed.is_err() {
+            return;
+        }
+        let Some(message) = builder.finish(remote, ExplicitCongestionNotification::Ect0) else {
+            return;
+        };
+        self.numbers.recovery += 1;
+        let record = self.records.reserve();
+        self.records.fill(record, None, 1);
+        shared.path.take_unchecked(packet_len as u64);
+        self.recovery.push(
+            number,
+            Info {
+                sequence: self.numbers.next_sequence(),
+                record,
+                content: Content::Probe,
+                packet_len: packet_len as u16,
+            },
+        );
+        self.submit(record, message, Priority::Control, false, now, shared);
+    }
+
+    fn submit(
+        &mut self,
+        record: RecordId,
+        message: Message,
+        priority: Priority,
+        is_data: bool,
+        departure: Timestamp,
+        shared: &Shared,
+    ) {
+        let ticket = self.completions.ticket(Token {
+            record: Some(record),
+            is_data,
+        });
+        shared.shard.sender.submit(Transmission {
+            congestion: Some(Congestion {
+                path: shared.path.clone(),
+                bytes: message.payload().len(),
+            }),
+            message,
+            departure,
+            priority,
+            ticket: Some(ticket),
+        });
+    }
+}
+
+fn publish_transmitted(
+    shared: &Shared,
+    number: u64,
+    data: &Data,
+    packet_len: u16,
+    is_retransmission: bool,
+    now: Timestamp,
+) {
+    shared.publish(
+        now,
+        Event::PacketTransmitted(builder::StreamPacketTransmitted {
+            packet_len: usize::from(packet_len),
+            payload_len: usize::from(data.payload_len),
+            packet_number: number,
+            stream_offset: data.offset,
+            is_fin: data.is_fin,
+            is_retransmission,
+        }),
+    );
+}
+
+fn varint(value: u64) -> Result<VarInt, Error> {
+    VarInt::new(value).map_err(|_| Error::new(ErrorKind::PacketNumberExhaustion))
+}

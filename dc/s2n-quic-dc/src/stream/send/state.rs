@@ -1,0 +1,709 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The sending half of a stream: what is outstanding, what was lost, and when to ask.
+//!
+//! Everything that leaves does so through [`queue`](super::queue), which turns it into entries of the timing wheel. What comes back,
+//! completions and control packets, is taken in here.
+//!
+//! The one rule: window and flight are conserved. The bytes of a packet are taken from the path once and given back once, whether it
+//! is acknowledged, superseded, or its stream ends; a loss hands them over to the retransmission.
+
+use super::{
+    flow::{Blocked, Flow, Limits},
+    loss,
+};
+use crate::{
+    event::builder,
+    packet,
+    path::secret::seal::Application as Sealer,
+    socket::send::{
+        completion::{self, Outcome},
+        transmission::{Completions, Token},
+    },
+    stream::{
+        events::Event,
+        path::{self, Departed, Wakes},
+        send::{Error, ErrorKind},
+        shared::{CloseCode, Shared},
+    },
+};
+use core::{task::Waker, time::Duration};
+use s2n_quic_core::{
+    buffer::reader::Incremental,
+    endpoint::Location,
+    frame::{self, ack::AckRanges, Ack, FrameMut},
+    time::Timestamp,
+};
+use std::{collections::VecDeque, sync::Arc};
+use transmission::{Content, Data, Info, Records, SentPackets};
+
+pub(crate) mod transmission;
+
+/// How often the probe period doubles at most: a peer that is only slow hears from us every few hundred milliseconds
+const MAX_BACKOFF: u32 = 64;
+
+/// How often a close is sent before the peer counts as gone
+const MAX_CLOSE_ATTEMPTS: u8 = 6;
+
+/// When a retransmission that found the pool empty tries again
+const POOL_RETRY: Duration = Duration::from_millis(1);
+
+/// How often a writer that waits for the path looks for grants that nobody came for
+const RECLAIM_PERIOD: Duration = Duration::from_millis(100);
+
+pub(crate) struct State {
+    pub(super) phase: Phase,
+    pub(super) flow: Flow,
+    pub(super) sealer: Sealer,
+    pub(super) reader: Incremental,
+    pub(super) numbers: Numbers,
+    pub(super) stream: SentPackets,
+    pub(super) recovery: SentPackets,
+    pub(super) records: Records,
+    /// Lost packets that wait for a descriptor; their bytes still hold window
+    pub(super) retransmissions: VecDeque<(Data, u16)>,
+    /// Packets with data or the final offset that the peer does not have yet, in whatever copy
+    pub(super) unacknowledged: u64,
+    pub(super) completions: Arc<Completions>,
+    pub(super) next_expected_control_packet: u64,
+    pub(super) probe: ProbeTimer,
+    drained: Vec<completion::Completion<Token, Departed>>,
+    newest: Option<loss::Newest>,
+    loss_deadline: Option<Timestamp>,
+    congestion_experienced: u64,
+    /// The end is to be said, and there was no descriptor for it
+    pub(super) is_end_due: bool,
+    /// The writer that waits, and for what
+    blocked: Option<(Blocked, Waker)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Phase {
+    /// The application may write
+    Open,
+    /// The final offset was handed to the wheel; retransmitted until the peer has all
+    Finishing,
+    /// The peer has every byte and the final offset
+    Finished,
+    /// The stream ended early, on our side: the peer is told so until it answers or the attempts run out
+    Closing {
+        error: Error,
+        code: CloseCode,
+        attempts: u8,
+    },
+    /// The stream ended early, and nothing more is to be said
+    Failed { error: Error },
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Numbers {
+    pub(super) stream: u64,
+    pub(super) recovery: u64,
+    pub(super) sequence: u64,
+}
+
+impl Numbers {
+    pub(super) fn next_sequence(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence
+    }
+}
+
+/// The probe timeout (RFC 9002, section 6.2)
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProbeTimer {
+    pub(super) deadline: Option<Timestamp>,
+    backoff: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Space {
+    Stream,
+    Recovery,
+}
+
+/// What one control packet acknowledged
+#[derive(Default)]
+struct Acknowledged {
+    bytes: usize,
+    newest: Option<(loss::Newest, Departed)>,
+    largest_is_new: bool,
+    data_bytes: u64,
+}
+
+impl State {
+    pub(crate) fn new(sealer: Sealer, limits: Limits) -> Self {
+        Self {
+            phase: Phase::Open,
+            flow: Flow::new(limits),
+            sealer,
+            reader: Incremental::default(),
+            numbers: Numbers::default(),
+            stream: SentPackets::default(),
+            recovery: SentPackets::default(),
+            records: Records::default(),
+            retransmissions: VecDeque::new(),
+            unacknowledged: 0,
+            completions: completion::Queue::new(),
+            next_expected_control_packet: 0,
+            probe: ProbeTimer {
+                deadline: None,
+                backoff: 1,
+            },
+            drained: Vec::new(),
+            newest: None,
+            loss_deadline: None,
+            congestion_experienced: 0,
+            is_end_due: false,
+            blocked: None,
+        }
+    }
+
+    /// The error that a write gets, if the stream has failed
+    pub(crate) fn error(&self) -> Option<Error> {
+        match self.phase {
+            Phase::Closing { error, .. } | Phase::Failed { error } => Some(error),
+            Phase::Open | Phase::Finishing | Phase::Finished => None,
+        }
+    }
+
+    /// Nothing is outstanding, nothing is to be said and nothing of this half is in the wheel
+    pub(crate) fn is_quiet(&self) -> bool {
+        matches!(self.phase, Phase::Finished | Phase::Failed { .. }) && self.records.is_empty()
+    }
+
+    pub(crate) fn is_terminal(&self) -> bool {
+        matches!(self.phase, Phase::Finished | Phase::Failed { .. })
+    }
+
+    pub(super) fn block(&mut self, blocked: Blocked, waker: &Waker) {
+        self.blocked = Some((blocked, waker.clone()));
+    }
+
+    /// Takes in what the socket worker reports. Comes first wherever the state is used, so that an ACK never names a packet that the
+    /// state does not know to have departed.
+    pub(crate) fn on_completions(&mut self, shared: &Shared) {
+        let mut drained = core::mem::take(&mut self.drained);
+        self.completions.drain_into(&mut drained);
+        for completion in drained.drain(..) {
+            let (departed, failed) = match completion.outcome {
+                Outcome::Sent(departed) => (departed, false),
+                // refused by the socket, or the worker is gone: what was in it is recovered like any loss
+                Outcome::Failed { .. } | Outcome::Cancelled => (
+                    Departed {
+                        time: shared.now(),
+                        info: None,
+                    },
+                    true,
+                ),
+            };
+            let settled = completion.token.record.map_or(0, |record| {
+                self.records.on_departed(record, departed, failed)
+            });
+            if departed.info.is_some() {
+                shared.path.on_discard(settled);
+            }
+            if completion.token.is_data {
+                self.flow.on_completed();
+            }
+        }
+        self.drained = drained;
+    }
+
+    /// Takes in an authenticated control packet
+    pub(crate) fn on_control_packet(
+        &mut self,
+        packet: &mut packet::control::decoder::Packet<'_>,
+        shared: &Shared,
+        now: Timestamp,
+    ) -> Wakes {
+        let number = packet.packet_number().as_u64();
+        self.next_expected_control_packet = self.next_expected_control_packet.max(number + 1);
+
+        let mut wakes = Wakes::default();
+        let mut acknowledged = Acknowledged::default();
+        for frame in packet.control_frames_mut() {
+            match frame {
+                Ok(FrameMut::Ack(ack)) => self.on_ack_frame(&ack, &mut acknowledged, shared, now),
+                Ok(FrameMut::MaxData(frame)) => {
+                    let increase = self.flow.on_max_data(frame.maximum_data.as_u64());
+                    if increase > 0 {
+                        shared.publish(
+                            now,
+                            Event::MaxDataReceived(builder::StreamMaxDataReceived {
+                                increase,
+                                new_max_data: self.flow.max_data(),
+                            }),
+                        );
+                    }
+                }
+                Ok(FrameMut::ConnectionClose(close)) => {
+                    wakes.append(self.apply(acknowledged, shared, now));
+                    wakes.append(self.on_remote_close(&close, shared, now));
+                    return wakes;
+                }
+                Ok(_) => {}
+                Err(decoder) => {
+                    let error = Error::new(ErrorKind::FrameError { decoder });
+                    wakes.append(self.apply(acknowledged, shared, now));
+                    wakes.append(self.on_local_error(error, CloseCode::APPLICATION, shared, now));
+                    return wakes;
+                }
+            }
+        }
+        wakes.append(self.apply(acknowledged, shared, now));
+        wakes
+    }
+
+    fn on_ack_frame<A: AckRanges>(
+        &mut self,
+        ack: &Ack<A>,
+        acknowledged: &mut Acknowledged,
+        shared: &Shared,
+        now: Timestamp,
+    ) {
+        // the marker of the two number spaces on this wire: with ECN counts it is the stream's, without the recovery's
+        let space = match &ack.ecn_counts {
+            Some(counts) => {
+                let ce = counts.ce_count.as_u64();
+                let increase = ce.saturating_sub(self.congestion_experienced);
+                if increase > 0 {
+                    self.congestion_experienced = ce;
+                    shared.path.on_congestion_experienced(increase, now);
+                }
+                Space::Stream
+            }
+            None => Space::Recovery,
+        };
+
+        let mut newly = Vec::new();
+        let mut largest = None;
+        for range in ack.ack_ranges() {
+            let (start, end) = (range.start().as_u64(), range.end().as_u64());
+            largest = largest.max(Some(end));
+            let packets = match space {
+                Space::Stream => &mut self.stream,
+                Space::Recovery => &mut self.recovery,
+            };
+            packets.remove_range(start, end, |number, info| newly.push((number, info)));
+        }
+        for (number, info) in newly {
+            acknowledged.largest_is_new |= Some(number) == largest;
+            self.on_packet_acknowledged(number, info, space, acknowledged, shared, now);
+        }
+    }
+
+    fn on_packet_acknowledged(
+        &mut self,
+        number: u64,
+        info: Info,
+        space: Space,
+        acknowledged: &mut Acknowledged,
+        shared: &Shared,
+        now: Timestamp,
+    ) {
+        let departed = self.records.departed(info.record);
+        acknowledged.bytes += usize::from(info.packet_len);
+        if let Some(departed) = departed {
+            let newest = loss::Newest {
+                sequence: info.sequence,
+                departed: departed.time,
+            };
+            let is_newer = |known: &(loss::Newest, Departed)| known.0.sequence < info.sequence;
+            if acknowledged.newest.as_ref().is_none_or(is_newer) {
+                acknowledged.newest = Some((newest, departed));
+            }
+        }
+        if let Content::Data(data) = info.content {
+            if self.records.acknowledge(&data) {
+                self.unacknowledged -= 1;
+                acknowledged.data_bytes += u64::from(data.payload_len);
+            }
+            if space == Space::Recovery {
+                // the first send is superseded; its bytes leave the account without a verdict on the network
+                if let Some(first) = self.stream.remove(data.number) {
+                    self.discard(first, shared, now);
+                }
+            }
+            shared.publish(
+                now,
+                Event::PacketAcked(builder::StreamPacketAcked {
+                    packet_len: usize::from(info.packet_len),
+                    payload_len: usize::from(data.payload_len),
+                    packet_number: number,
+                    stream_offset: data.offset,
+                    time_sent: event_time(departed, now),
+                    lifetime: departed.map_or(Duration::ZERO, |departed| {
+                        now.saturating_duration_since(departed.time)
+                    }),
+                    is_retransmission: space == Space::Recovery,
+                }),
+            );
+        }
+        self.records.settle(info.record, 0);
+    }
+
+    /// Draws the consequences of what a control packet acknowledged
+    fn apply(&mut self, acknowledged: Acknowledged, shared: &Shared, now: Timestamp) -> Wakes {
+        let mut wakes = Wakes::default();
+        if acknowledged.bytes > 0 {
+            if !self.recovery.is_empty() {
+                self.discard_superseded(shared, now);
+            }
+            self.flow.on_acknowledged(acknowledged.data_bytes);
+            match acknowledged.newest {
+                Some((newest, departed)) => {
+                    if self
+                        .newest
+                        .is_none_or(|known| known.sequence < newest.sequence)
+                    {
+                        self.newest = Some(newest);
+                    }
+                    wakes.append(shared.path.on_ack(
+                        acknowledged.bytes,
+                        path::Newest {
+                            departed,
+                            is_rtt_sample: acknowledged.largest_is_new,
+                        },
+                        now,
+                    ));
+                }
+                None => wakes.append(shared.path.release(acknowledged.bytes as u64, now)),
+            }
+            self.probe.backoff = 1;
+            self.probe.deadline = None;
+            if matches!(self.phase, Phase::Closing { .. }) {
+                // the peer has heard the close
+                self.finish_closing();
+            }
+        }
+        self.detect_losses(shared, now);
+        self.transmit_retransmissions(shared, now);
+        self.arm_probe(shared, now);
+        self.try_finish();
+        self.wake_if_unblocked(&mut wakes);
+        wakes
+    }
+
+    /// Copies whose data arrived by another copy leave the account
+    fn discard_superseded(&mut self, shared: &Shared, now: Timestamp) {
+        let mut superseded = Vec::new();
+        let records = &self.records;
+        self.recovery.remove_if(
+            |_, info| match &info.content {
+                Content::Data(data) => records.is_acknowledged(data),
+                Content::Probe => false,
+            },
+            |_, info| superseded.push(info),
+        );
+        for info in superseded {
+            self.discard(info, shared, now);
+        }
+    }
+
+    /// The packet is neither acknowledged nor lost, and nobody waits for it any more
+    fn discard(&mut self, info: Info, shared: &Shared, now: Timestamp) {
+        let in_flight = self
+            .records
+            .departed(info.record)
+            .is_some_and(|departed| departed.info.is_some());
+        if in_flight {
+            shared.path.on_discard(usize::from(info.packet_len));
+        }
+        self.records.settle(info.record, info.packet_len);
+        shared.path.release(u64::from(info.packet_len), now).wake();
+    }
+
+    fn detect_losses(&mut self, shared: &Shared, now: Timestamp) {
+        self.loss_deadline = None;
+        let Some(newest) = self.newest else { return };
+        if self.stream.is_empty() && self.recovery.is_empty() {
+            return;
+        }
+        let threshold = shared.path.loss_time_threshold();
+        let mut next_deadline = None;
+        let mut lost = Vec::new();
+        for (space, packets) in [
+            (Space::Stream, &mut self.stream),
+            (Space::Recovery, &mut self.recovery),
+        ] {
+            let records = &self.records;
+            packets.remove_if(
+                |_, info| {
+                    let Some(departed) = records.departed(info.record) else {
+                        return false;
+                    };
+                    match loss::detect(info.sequence, departed.time, newest, threshold, now) {
+                        loss::Outcome::Lost => true,
+                        loss::Outcome::NotLostYet(deadline) => {
+                            next_deadline = min_option(next_deadline, deadline);
+                            false
+                        }
+                    }
+                },
+                |number, info| lost.push((space, number, info)),
+            );
+        }
+        self.loss_deadline = next_deadline;
+
+        let mut previous = None;
+        for (space, number, info) in lost {
+            let is_new_burst = previous != Some(info.sequence.wrapping_sub(1));
+            previous = Some(info.sequence);
+            self.on_packet_lost(space, number, info, is_new_burst, shared, now);
+        }
+    }
+
+    fn on_packet_lost(
+        &mut self,
+        space: Space,
+        number: u64,
+        info: Info,
+        is_new_burst: bool,
+        shared: &Shared,
+        now: Timestamp,
+    ) {
+        let departed = self.records.departed(info.record);
+        if let Some(departed) = departed {
+            let bytes = u32::from(info.packet_len);
+            shared.path.on_loss(bytes, departed, is_new_burst, now);
+        }
+        self.records.settle(info.record, 0);
+        shared.counters().packets_lost.add(1);
+        let data = match info.content {
+            Content::Data(data) if !self.records.is_acknowledged(&data) => data,
+            Content::Data(_) | Content::Probe => {
+                shared.path.release(u64::from(info.packet_len), now).wake();
+                return;
+            }
+        };
+        shared.publish(
+            now,
+            Event::PacketLost(builder::StreamPacketLost {
+                packet_len: usize::from(info.packet_len),
+                payload_len: usize::from(data.payload_len),
+                packet_number: number,
+                stream_offset: data.offset,
+                time_sent: event_time(departed, now),
+                lifetime: departed.map_or(Duration::ZERO, |departed| {
+                    now.saturating_duration_since(departed.time)
+                }),
+                is_retransmission: space == Space::Recovery,
+            }),
+        );
+        self.retransmissions.push_back((data, info.packet_len));
+    }
+
+    /// The timers of this half; the idle timer is the stream's
+    pub(crate) fn on_timer(&mut self, shared: &Shared, now: Timestamp) -> Wakes {
+        let mut wakes = Wakes::default();
+        self.on_completions(shared);
+        if self.loss_deadline.is_some_and(|deadline| deadline <= now) {
+            self.detect_losses(shared, now);
+        }
+        self.transmit_retransmissions(shared, now);
+        if self.is_end_due {
+            self.transmit_end(shared, now);
+        }
+        if matches!(self.blocked, Some((Blocked::Elsewhere, _))) {
+            wakes.append(shared.path.reclaim(now));
+        }
+        if self.probe.deadline.is_some_and(|deadline| deadline <= now) {
+            self.on_probe_timeout(shared, now);
+        }
+        self.try_finish();
+        self.wake_if_unblocked(&mut wakes);
+        wakes
+    }
+
+    fn on_probe_timeout(&mut self, shared: &Shared, now: Timestamp) {
+        self.probe.deadline = None;
+        if let Phase::Closing {
+            error, attempts, ..
+        } = &mut self.phase
+        {
+            if *attempts >= MAX_CLOSE_ATTEMPTS {
+                let error = *error;
+                self.clear(shared, now);
+                self.phase = Phase::Failed { error };
+                return;
+            }
+            *attempts += 1;
+            self.transmit_close(shared, now);
+        } else {
+            // the first timeout probes once, later ones twice: a probe may be lost as well (RFC 9002, section 6.2.4)
+            let probes = if self.probe.backoff == 1 { 1 } else { 2 };
+            self.transmit_probes(probes, shared, now);
+        }
+        self.probe.backoff = (self.probe.backoff * 2).min(MAX_BACKOFF);
+        self.arm_probe(shared, now);
+    }
+
+    /// Arms the probe timer when something is outstanding, and only then
+    pub(super) fn arm_probe(&mut self, shared: &Shared, now: Timestamp) {
+        let is_outstanding = match self.phase {
+            Phase::Open | Phase::Finishing => self.unacknowledged > 0,
+            Phase::Closing { .. } => true,
+            Phase::Finished | Phase::Failed { .. } => false,
+        };
+        if !is_outstanding {
+            self.probe.deadline = None;
+            return;
+        }
+        if self.probe.deadline.is_none() {
+            self.probe.deadline = Some(now + shared.path.pto_period(self.probe.backoff));
+        }
+    }
+
+    /// When this half wants to be called again
+    pub(crate) fn next_timeout(&self, now: Timestamp) -> Option<Timestamp> {
+        let mut next = min_option(self.probe.deadline, self.loss_deadline);
+        if !self.retransmissions.is_empty() || self.is_end_due {
+            // the pool had no descriptor
+            next = min_option(next, Some(now + POOL_RETRY));
+        }
+        if matches!(self.blocked, Some((Blocked::Elsewhere, _))) {
+            next = min_option(next, Some(now + RECLAIM_PERIOD));
+        }
+        next
+    }
+
+    fn on_remote_close(
+        &mut self,
+        close: &frame::ConnectionClose<'_>,
+        shared: &Shared,
+        now: Timestamp,
+    ) -> Wakes {
+        let code = close.error_code;
+        let kind = if close.frame_type.is_none() {
+            ErrorKind::ApplicationError { error: code.into() }
+        } else if code.as_u64() == 0 {
+            // "no error": the peer's receiver needs nothing more
+            self.clear(shared, now);
+            if matches!(self.phase, Phase::Finishing) {
+                self.phase = Phase::Finished;
+            }
+            self.transmit_answer(shared, now);
+            return Wakes::default();
+        } else {
+            ErrorKind::TransportError { code }
+        };
+        let error = Error::new(kind);
+        let mut wakes = self.fail(error, Location::Remote, shared, now);
+        // tells the peer that its close has arrived
+        self.transmit_answer(shared, now);
+        wakes.append(shared.on_peer_closed(kind, now));
+        wakes
+    }
+
+    /// Ends the half and tells the peer why
+    pub(crate) fn on_local_error(
+        &mut self,
+        error: Error,
+        code: CloseCode,
+        shared: &Shared,
+        now: Timestamp,
+    ) -> Wakes {
+        if self.is_over() {
+            return Wakes::default();
+        }
+        let wakes = self.fail(error, Location::Local, shared, now);
+        self.phase = Phase::Closing {
+            error,
+            code,
+            attempts: 1,
+        };
+        self.transmit_close(shared, now);
+        self.probe.backoff = 1;
+        self.arm_probe(shared, now);
+        wakes
+    }
+
+    /// Ends the half without a word: the peer said so, or there is nobody to tell
+    pub(crate) fn fail(
+        &mut self,
+        error: Error,
+        source: Location,
+        shared: &Shared,
+        now: Timestamp,
+    ) -> Wakes {
+        let mut wakes = Wakes::default();
+        wakes.push(self.blocked.take().map(|(_, waker)| waker));
+        if self.is_over() {
+            return wakes;
+        }
+        self.clear(shared, now);
+        self.phase = Phase::Failed { error };
+        shared.publish(
+            now,
+            Event::SenderErrored(builder::StreamSenderErrored { error, source }),
+        );
+        wakes
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Finished | Phase::Closing { .. } | Phase::Failed { .. }
+        )
+    }
+
+    fn finish_closing(&mut self) {
+        if let Phase::Closing { error, .. } = self.phase {
+            self.phase = Phase::Failed { error };
+        }
+    }
+
+    fn try_finish(&mut self) {
+        if matches!(self.phase, Phase::Finishing) && self.unacknowledged == 0 {
+            self.phase = Phase::Finished;
+            self.probe.deadline = None;
+            self.loss_deadline = None;
+        }
+    }
+
+    /// Gives up everything that is outstanding; a completion that comes later finds its record and settles it
+    pub(crate) fn clear(&mut self, shared: &Shared, now: Timestamp) {
+        let mut infos = Vec::new();
+        self.stream
+            .remove_range(0, u64::MAX, |_, info| infos.push(info));
+        self.recovery
+            .remove_range(0, u64::MAX, |_, info| infos.push(info));
+        for info in infos {
+            self.discard(info, shared, now);
+        }
+        for (_, bytes) in core::mem::take(&mut self.retransmissions) {
+            shared.path.release(u64::from(bytes), now).wake();
+        }
+        self.records.forget_data();
+        self.unacknowledged = 0;
+        self.probe.deadline = None;
+        self.loss_deadline = None;
+    }
+
+    fn wake_if_unblocked(&mut self, wakes: &mut Wakes) {
+        let is_unblocked = match &self.blocked {
+            None => false,
+            Some((Blocked::StreamCredit, _)) => self.flow.available(1).is_ok(),
+            Some((Blocked::Pending, _)) => self.flow.available(0).is_ok(),
+            Some((Blocked::KeyUpdate, _)) => self.unacknowledged == 0,
+            // the path and the pool wake their own waiters
+            Some((Blocked::Elsewhere, _)) => false,
+        };
+        if is_unblocked {
+            wakes.push(self.blocked.take().map(|(_, waker)| waker));
+        }
+    }
+}
+
+fn min_option(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+fn event_time(departed: Option<Departed>, now: Timestamp) -> crate::event::Timestamp {
+    use crate::event::IntoEvent as _;
+    departed.map_or(now, |departed| departed.time).into_event()
+}

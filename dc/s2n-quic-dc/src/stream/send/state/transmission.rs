@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What was sent and not yet settled: one [`Info`] per packet, one [`Record`] per transmission.
+//!
+//! A transmission is what goes into the wheel: a burst of first sends, or one retransmission, or a probe. Its record keeps the filled descriptor
+//! for as long as a packet of it may have to be sent again, so a retransmission copies one packet out of it and leaves the rest alone.
+//!
+//! The one rule: an `Info` is in exactly one of the two maps until it is acknowledged, lost or superseded, and the window that its bytes
+//! hold goes with it.
+
+use crate::{msg::send::Message, stream::path::Departed};
+use std::collections::VecDeque;
+
+/// Names a transmission of this stream; the token of its completion
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecordId(u32);
+
+/// One packet that was handed to the wheel
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Info {
+    /// The order in which packets were made, over both number spaces
+    pub(crate) sequence: u64,
+    /// The transmission that carries it
+    pub(crate) record: RecordId,
+    /// What to send again if it is lost
+    pub(crate) content: Content,
+    /// Bytes of UDP payload, and the window that they hold
+    pub(crate) packet_len: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// Stream bytes or the final offset
+    Data(Data),
+    /// A packet without payload, to hear from the peer: never sent again
+    Probe,
+}
+
+/// Where the first send of some stream bytes is to be found
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Data {
+    /// The record that keeps the descriptor of the first send
+    pub(crate) origin: RecordId,
+    /// Which packet of that descriptor
+    pub(crate) segment: u8,
+    /// The number of the first send, which the ciphertext is bound to
+    pub(crate) number: u64,
+    pub(crate) offset: u64,
+    pub(crate) payload_len: u16,
+    pub(crate) is_fin: bool,
+}
+
+/// One transmission
+#[derive(Debug)]
+pub(crate) struct Record {
+    /// Kept for retransmission while packets are unacknowledged; `None` for copies and probes
+    message: Option<Message>,
+    /// A bit per packet of `message` that was acknowledged, whichever copy was
+    acknowledged: u64,
+    unacknowledged: u8,
+    /// Infos that name this record
+    infos: u8,
+    state: RecordState,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum RecordState {
+    /// In the wheel; `settled` bytes of it were acknowledged or superseded before its completion arrived
+    Queued {
+        settled: usize,
+    },
+    Departed(Departed),
+    /// The socket refused it: its packets count as lost once something newer is acknowledged, or by the probe timer
+    Failed(Departed),
+}
+
+/// The records of a stream, in a slab
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    slots: Vec<Option<Record>>,
+    free: Vec<u32>,
+}
+
+impl Records {
+    /// A name for a transmission that is being made; [`Records::fill`] follows once it is known what is in it
+    pub(crate) fn reserve(&mut self) -> RecordId {
+        let record = Record {
+            message: None,
+            acknowledged: 0,
+            unacknowledged: 0,
+            infos: 0,
+            state: RecordState::Queued { settled: 0 },
+        };
+        match self.free.pop() {
+            Some(index) => {
+                self.slots[index as usize] = Some(record);
+                RecordId(index)
+            }
+            None => {
+                self.slots.push(Some(record));
+                RecordId((self.slots.len() - 1) as u32)
+            }
+        }
+    }
+
+    /// `message` is kept for retransmission, one of its packets per info; `None` for what is never sent again
+    pub(crate) fn fill(&mut self, id: RecordId, message: Option<Message>, infos: u8) {
+        if let Some(record) = self.get_mut(id) {
+            record.unacknowledged = if message.is_some() { infos } else { 0 };
+            record.message = message;
+            record.infos = infos;
+        }
+    }
+
+    /// Takes a name back under which nothing was made
+    pub(crate) fn cancel(&mut self, id: RecordId) {
+        if let Some(slot) = self.slots.get_mut(id.0 as usize) {
+            if slot.take().is_some() {
+                self.free.push(id.0);
+            }
+        }
+    }
+
+    /// The departure that the socket worker reported, if it has
+    pub(crate) fn departed(&self, id: RecordId) -> Option<Departed> {
+        match self.get(id)?.state {
+            RecordState::Queued { .. } => None,
+            RecordState::Departed(departed) | RecordState::Failed(departed) => Some(departed),
+        }
+    }
+
+    /// Takes the report of the socket worker; returns the bytes that had been settled before it came
+    pub(crate) fn on_departed(&mut self, id: RecordId, departed: Departed, failed: bool) -> usize {
+        let Some(record) = self.get_mut(id) else {
+            return 0;
+        };
+        let settled = match record.state {
+            RecordState::Queued { settled } => settled,
+            RecordState::Departed(_) | RecordState::Failed(_) => 0,
+        };
+        record.state = if failed {
+            RecordState::Failed(departed)
+        } else {
+            RecordState::Departed(departed)
+        };
+        self.reap(id);
+        settled
+    }
+
+    /// The packet's bytes as first sent, to be copied
+    pub(crate) fn message(&self, id: RecordId) -> Option<&Message> {
+        self.get(id)?.message.as_ref()
+    }
+
+    pub(crate) fn is_acknowledged(&self, data: &Data) -> bool {
+        self.get(data.origin)
+            .is_none_or(|record| record.acknowledged & (1 << data.segment) != 0)
+    }
+
+    /// Notes that the peer has the bytes; true the first time
+    pub(crate) fn acknowledge(&mut self, data: &Data) -> bool {
+        let bit = 1 << data.segment;
+        let Some(record) = self.get_mut(data.origin) else {
+            return false;
+        };
+        if record.acknowledged & bit != 0 {
+            return false;
+        }
+        record.acknowledged |= bit;
+        record.unacknowledged = record.unacknowledged.saturating_sub(1);
+        if record.unacknowledged == 0 {
+            // the descriptor goes home as soon as the last packet is acknowledged
+            record.message = None;
+        }
+        self.reap(data.origin);
+        true
+    }
+
+    /// An info that named the record has left its map. `packet_len` bytes of a transmission that has not departed yet are
+    /// remembered, and given to whoever asks for its departure.
+    pub(crate) fn settle(&mut self, id: RecordId, packet_len: u16) {
+        if let Some(record) = self.get_mut(id) {
+            record.infos = record.infos.saturating_sub(1);
+            if let RecordState::Queued { settled } = &mut record.state {
+                *settled += usize::from(packet_len);
+            }
+        }
+        self.reap(id);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.free.len() == self.slots.len()
+    }
+
+    /// Lets every descriptor go; records that are still in the wheel stay until they are completed
+    pub(crate) fn forget_data(&mut self) {
+        for index in 0..self.slots.len() {
+            if let Some(record) = &mut self.slots[index] {
+                record.message = None;
+                record.unacknowledged = 0;
+            }
+            self.reap(RecordId(index as u32));
+        }
+    }
+
+    fn reap(&mut self, id: RecordId) {
+        // false for a slot that is free already
+        let is_done = self.get(id).is_some_and(|record| {
+            record.infos == 0
+                && record.unacknowledged == 0
+                && !matches!(record.state, RecordState::Queued { .. })
+        });
+        if is_done {
+            self.slots[id.0 as usize] = None;
+            self.free.push(id.0);
+        }
+    }
+
+    fn get(&self, id: RecordId) -> Option<&Record> {
+        self.slots.get(id.0 as usize)?.as_ref()
+    }
+
+    fn get_mut(&mut self, id: RecordId) -> Option<&mut Record> {
+        self.slots.get_mut(id.0 as usize)?.as_mut()
+    }
+}
+
+/// Unsettled packets of one number space, in order of number
+///
+/// A sorted ring with holes: lookups are binary searches, and the cost follows the entries that are alive, not the
+/// distance between the lowest and the highest number.
+#[derive(Debug, Default)]
+pub(crate) struct SentPackets {
+    entries: VecDeque<(u64, Option<Info>)>,
+    alive: usize,
+}
+
+impl SentPackets {
+    /// `number` is larger than all before
+    pub(crate) fn push(&mut self, number: u64, info: Info) {
+        debug_assert!(self.entries.back().is_none_or(|(last, _)| *last < number));
+        self.entries.push_back((number, Some(info)));
+        self.alive += 1;
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.alive
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.alive == 0
+    }
+
+    pub(crate) fn remove(&mut self, number: u64) -> Option<Info> {
+        let index = self.index_of(number);
+        let (found, info) = self.entries.get_mut(index)?;
+        if *found != number {
+            return None;
+        }
+        let info = info.take()?;
+        self.alive -= 1;
+        self.trim();
+        Some(info)
+    }
+
+    /// Takes every packet with a number in the range out, lowest first
+    pub(crate) fn remove_range(&mut self, start: u64, end: u64, mut f: impl FnMut(u64, Info)) {
+        let mut index = self.index_of(start);
+        while let Some((number, info)) = self.entries.get_mut(index) {
+            if *number > end {
+                break;
+            }
+            if let Some(info) = info.take() {
+                self.alive -= 1;
+                f(*number, info);
+            }
+            index += 1;
+        }
+        self.trim();
+    }
+
+    /// Takes out what `f` says
+    pub(crate) fn remove_if(
+        &mut self,
+        mut f: impl FnMut(u64, &Info) -> bool,
+        mut removed: impl FnMut(u64, Info),
+    ) {
+        for (number, entry) in &mut self.entries {
+            if entry.as_ref().is_some_and(|info| f(*number, info)) {
+                if let Some(info) = entry.take() {
+                    self.alive -= 1;
+                    removed(*number, info);
+                }
+            }
+        }
+        self.trim();
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Info)> {
+        self.entries
+            .iter()
+            .filter_map(|(number, info)| Some((*number, info.as_ref()?)))
+    }
+
+    fn index_of(&self, number: u64) -> usize {
+        self.entries.partition_point(|(n, _)| *n < number)
+    }
+
+    /// Drops holes at both ends; holes in the middle are at most as many as packets were sent since the oldest one alive
+    fn trim(&mut self) {
+        while self
+            .entries
+            .front()
+            .is_some_and(|(_, info)| info.is_none())
+        {
+            self.entries.pop_front();
+        }
+        while self.entries.back().is_some_and(|(_, info)| info.is_none()) {
+            self.entries.pop_back();
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What drives the sending half apart from the writer: control packets of the peer.
+//!
+//! The worker sends nothing itself. It takes in what happened, first the completions and then the acknowledgements, has the state put
+//! retransmissions and probes into the wheel, and wakes the writer once per batch.
+//!
+//! The one rule: completions come before acknowledgements, so that an ACK finds the departure of the packets that it names.
+
+use crate::{
+    crypto::open::Control as _,
+    event::builder,
+    packet::control,
+    stream::{
+        events::Event,
+        path::Wakes,
+        shared::{Received, Shared, TAG_LEN},
+    },
+};
+use s2n_codec::DecoderBufferMut;
+use s2n_quic_core::time::Timestamp;
+
+/// Takes a control packet in; what does not authenticate is counted and dropped
+pub(crate) fn on_control_packet(
+    shared: &Shared,
+    received: Received<'_>,
+    now: Timestamp,
+) -> Wakes {
+    let decoded =
+        control::decoder::Packet::decode(DecoderBufferMut::new(received.bytes), (), TAG_LEN);
+    let Ok((mut packet, _)) = decoded else {
+        shared.counters().dropped.undecodable.add(1);
+        return Wakes::default();
+    };
+    if *packet.credentials() != shared.credentials {
+        shared.counters().dropped.credentials.add(1);
+        return Wakes::default();
+    }
+    let is_authenticated = shared
+        .control
+        .opener
+        .verify(packet.header(), packet.auth_tag())
+        .is_ok();
+    shared.publish(
+        now,
+        Event::ControlPacketReceived(builder::StreamControlPacketReceived {
+            packet_len: packet.total_len(),
+            control_data_len: packet.control_data().len(),
+            packet_number: packet.packet_number().as_u64(),
+            is_authenticated,
+        }),
+    );
+    if !is_authenticated {
+        shared.counters().dropped.unauthenticated.add(1);
+        return Wakes::default();
+    }
+    shared.on_authenticated(received.remote, packet.source_queue_id(), now);
+    // control packets are addressed to our queue, so the peer knows it
+    shared.on_answered();
+    let mut send = shared.send.lock();
+    send.on_completions(shared);
+    send.on_control_packet(&mut packet, shared, now)
+}

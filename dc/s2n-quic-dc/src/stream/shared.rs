@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What both halves of a stream, the workers and the application's handles share.
+//!
+//! Lock order: the receiving half, then the sending half, then the inbox, then the path. Never two halves the other way round.
+//!
+//! The one rule: wakers are woken after every lock is released, so whatever collects them returns them.
+
+use crate::{
+    clock::Clock,
+    credentials::Credentials,
+    crypto::awslc::{open, seal},
+    event::builder,
+    path::secret::map::ApplicationData,
+    socket::pool::Pool,
+    stream::{
+        address::Address,
+        environment::core::{Core, Counters, Shard},
+        events::{Event, Events},
+        path::{admission::Permit, Path, Wakes},
+        recv, send,
+    },
+};
+use core::{
+    sync::atomic::{AtomicU64, AtomicU8, Ordering},
+    time::Duration,
+};
+use parking_lot::Mutex;
+use s2n_quic_core::{
+    endpoint::Location,
+    frame::ConnectionClose,
+    inet::ExplicitCongestionNotification,
+    recovery::window::FlowId,
+    time::Timestamp,
+    varint::VarInt,
+};
+use std::{io, net::SocketAddr, sync::Arc};
+
+/// Every packet ends with a tag of this many bytes
+pub(crate) const TAG_LEN: usize = 16;
+
+/// No deadline is armed
+const DISARMED: u64 = u64::MAX;
+
+/// A code of CONNECTION_CLOSE, and who speaks: the transport or the application
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CloseCode {
+    Application(u8),
+    Transport(u8),
+}
+
+impl CloseCode {
+    /// The reader was dropped with nothing unread, before the end
+    pub(crate) const STOPPED: Self = Self::Application(0);
+    /// The application gave up: a panic, or a reader dropped with bytes unread
+    pub(crate) const APPLICATION: Self = Self::Application(1);
+    /// The accept queue had no room
+    pub(crate) const PRUNED: Self = Self::Application(2);
+
+    pub(crate) fn frame(self) -> ConnectionClose<'static> {
+        match self {
+            Self::Application(code) => ConnectionClose {
+                error_code: VarInt::from_u8(code),
+                frame_type: None,
+                reason: None,
+            },
+            Self::Transport(code) => ConnectionClose {
+                error_code: VarInt::from_u8(code),
+                frame_type: Some(VarInt::ZERO),
+                reason: None,
+            },
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Half {
+    Read = 1,
+    Write = 2,
+}
+
+pub(crate) struct ControlKeys {
+    pub(crate) sealer: seal::control::Stream,
+    pub(crate) opener: open::control::Stream,
+}
+
+/// One stream
+pub(crate) struct Shared {
+    pub(crate) core: Arc<Core>,
+    pub(crate) shard: Arc<Shard>,
+    pub(crate) path: Arc<Path>,
+    pub(crate) flow: FlowId,
+    pub(crate) queue_id: u64,
+    pub(crate) credentials: Credentials,
+    pub(crate) control: ControlKeys,
+    pub(crate) address: Address,
+    pub(crate) application_data: Option<ApplicationData>,
+    pub(crate) send: Mutex<send::state::State>,
+    pub(crate) recv: Mutex<recv::state::State>,
+    pub(crate) inbox: recv::shared::Inbox,
+    /// Set until the peer has confirmed the key id
+    pub(crate) permit: Mutex<Option<Permit>>,
+    pub(crate) events: Arc<dyn Events>,
+    pub(crate) datagram_len: u16,
+    pub(crate) idle_timeout: Duration,
+    /// Microseconds of the clock at which the peer was last heard
+    last_activity: AtomicU64,
+    /// The tick of the one timer entry that counts, or [`DISARMED`]; entries with another tick are stale
+    armed: AtomicU64,
+    /// Bits of [`Half`] that the application has let go of
+    closed: AtomicU8,
+}
+
+/// What a new stream is made of
+pub(crate) struct Parts {
+    pub(crate) core: Arc<Core>,
+    pub(crate) shard: Arc<Shard>,
+    pub(crate) path: Arc<Path>,
+    pub(crate) queue_id: u64,
+    pub(crate) credentials: Credentials,
+    pub(crate) control: ControlKeys,
+    pub(crate) address: Address,
+    pub(crate) application_data: Option<ApplicationData>,
+    pub(crate) send: send::state::State,
+    pub(crate) recv: recv::state::State,
+    pub(crate) permit: Option<Permit>,
+    pub(crate) events: Arc<dyn Events>,
+    pub(crate) datagram_len: u16,
+    pub(crate) idle_timeout: Duration,
+}
+
+/// A segment that was received for a stream, with what the network said about it
+pub(crate) struct Received<'a> {
+    pub(crate) bytes: &'a mut [u8],
+    pub(crate) remote: SocketAddr,
+    pub(crate) ecn: ExplicitCongestionNotification,
+}
+
+impl Shared {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let now = parts.core.clock.get_time();
+        let flow = parts.path.insert_flow();
+        Arc::new(Self {
+            core: parts.core,
+            shard: parts.shard,
+            flow,
+            path: parts.path,
+            queue_id: parts.queue_id,
+            credentials: parts.credentials,
+            control: parts.control,
+            address: parts.address,
+            application_data: parts.application_data,
+            send: Mutex::new(parts.send),
+            recv: Mutex::new(parts.recv),
+            inbox: recv::shared::Inbox::default(),
+            permit: Mutex::new(parts.permit),
+            events: parts.events,
+            datagram_len: parts.datagram_len,
+            idle_timeout: parts.idle_timeout,
+            last_activity: AtomicU64::new(crate::socket::send::udp::ticks(now)),
+            armed: AtomicU64::new(DISARMED),
+            closed: AtomicU8::new(0),
+        })
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.core.clock.get_time()
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.core.clock
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.core.pool
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.core.counters
+    }
+
+    pub(crate) fn datagram_len(&self) -> usize {
+        usize::from(self.datagram_len)
+    }
+
+    pub(crate) fn publish(&self, now: Timestamp, event: Event) {
+        self.events.publish(now, event);
+    }
+
+    /// `NotConnected` once the application has let go of both halves
+    pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        if self.closed.load(Ordering::Relaxed) == Half::Read as u8 | Half::Write as u8 {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        Ok(self.address.remote())
+    }
+
+    /// Notes that the application has let go of a half
+    pub(crate) fn close_half(&self, half: Half) {
+        self.closed.fetch_or(half as u8, Ordering::AcqRel);
+    }
+
+    pub(crate) fn is_closed(&self, half: Half) -> bool {
+        self.closed.load(Ordering::Acquire) & half as u8 != 0
+    }
+
+    /// An authenticated packet came: the peer is alive, and has confirmed what it saw of us
+    pub(crate) fn on_authenticated(
+        &self,
+        remote: SocketAddr,
+        source_queue_id: Option<VarInt>,
+        now: Timestamp,
+    ) {
+        self.last_activity
+            .fetch_max(crate::socket::send::udp::ticks(now), Ordering::Relaxed);
+        if !self.address.is_confirmed() {
+            if !self.address.on_authenticated(remote, source_queue_id) {
+                self.publish(
+                    now,
+                    Event::HandshakePacketRejected(builder::StreamHandshakePacketRejected {
+                        reason:
+                            builder::StreamHandshakePacketRejectedReason::InvalidQueueId,
+                    }),
+                );
+            }
+            let permit = self.permit.lock().take();
+            drop(permit);
+        }
+    }
+
+    /// The peer proved that it has seen an answer of ours
+    pub(crate) fn on_answered(&self) {
+        self.address.on_answered();
+    }
+
+    /// Takes in a control packet; for the socket worker
+    pub(crate) fn on_control_packet(&self, received: Received<'_>, now: Timestamp) -> Wakes {
+        send::worker::on_control_packet(self, received, now)
+    }
+
+    /// The peer closed its end: what that means for the reading half
+    pub(crate) fn on_peer_closed(&self, kind: send::ErrorKind, now: Timestamp) -> Wakes {
+        // the receiving half comes first in the lock order, so it is told through the inbox
+        match recv::error_from_sender(kind) {
+            Some(kind) => self.inbox.fail(recv::Error::new(kind), now),
+            None => Wakes::default(),
+        }
+    }
+
+    /// Ends both halves without a word to the peer
+    pub(crate) fn fail(&self, send: send::ErrorKind, recv: recv::ErrorKind, now: Timestamp) {
+        let mut wakes = self
+            .recv
+            .lock()
+            .fail(recv::Error::new(recv), Location::Local, self, now);
+        wakes.append(self.send.lock().fail(
+            send::Error::new(send),
+            Location::Local,
+            self,
+            now,
+        ));
+        wakes.append(self.inbox.wake_reader());
+        wakes.wake();
+    }
+
+    /// Ends both halves and tells the peer why; for a stream that no application will have
+    pub(crate) fn refuse(self: &Arc<Self>, code: CloseCode, now: Timestamp) {
+        let CloseCode::Application(number) = code else {
+            return;
+        };
+        let error = VarInt::from_u8(number).into();
+        {
+            let mut recv = self.recv.lock();
+            let error = recv::Error::new(recv::ErrorKind::ApplicationError { error });
+            recv.on_local_error(error, code, self, now).wake();
+            recv.transmit_control(self, now);
+        }
+        {
+            let mut send = self.send.lock();
+            let error = send::Error::new(send::ErrorKind::ApplicationError { error });
+            send.on_local_error(error, code, self, now).wake();
+        }
+        self.close_half(Half::Read);
+        self.close_half(Half::Write);
+        self.settle(now);
+    }
+
+    /// Called by the worker when a timer entry of `tick` comes up
+    pub(crate) fn on_timer(self: &Arc<Self>, tick: u64, now: Timestamp) {
+        if self
+            .armed
+            .compare_exchange(tick, DISARMED, Ordering::AcqRel, Ordering::Relaxed)
+            .is_err()
+        {
+            return;
+        }
+        let mut wakes = Wakes::default();
+        recv::worker::on_timer(self, now, &mut wakes);
+        wakes.append(self.send.lock().on_timer(self, now));
+        wakes.wake();
+        if self.is_idle(now) {
+            self.fail(
+                send::ErrorKind::IdleTimeout,
+                recv::ErrorKind::IdleTimeout,
+                now,
+            );
+        }
+        self.settle(now);
+    }
+
+    /// Arms the timer for what comes next, or lets the stream go once all is said
+    pub(crate) fn settle(self: &Arc<Self>, now: Timestamp) {
+        let recv_timeout = {
+            let recv = self.recv.lock();
+            recv.next_timeout(self, now)
+        };
+        let (send_timeout, send_is_quiet) = {
+            let mut send = self.send.lock();
+            send.on_completions(self);
+            (send.next_timeout(now), send.is_quiet())
+        };
+        let idle = self.last_heard() + self.idle_timeout;
+        let next = match (recv_timeout, send_is_quiet) {
+            (recv::state::Timeout::Done, true) => {
+                self.release();
+                return;
+            }
+            (recv::state::Timeout::At(at), _) => at,
+            (recv::state::Timeout::Idle | recv::state::Timeout::Done, _) => idle,
+        };
+        let next = send_timeout.map_or(next, |at| at.min(next)).min(idle);
+        self.arm(next.max(now + Duration::from_millis(1)));
+    }
+
+    /// Has the worker call [`Shared::on_timer`] no later than at `deadline`
+    pub(crate) fn arm(self: &Arc<Self>, deadline: Timestamp) {
+        let tick = crate::socket::send::udp::ticks(deadline);
+        if self.armed.fetch_min(tick, Ordering::AcqRel) > tick {
+            self.shard.timers.insert(self, tick, &self.shard.receiver);
+        }
+    }
+
+    /// Arms the timer for what the sending half waits for
+    pub(crate) fn arm_send(self: &Arc<Self>, deadline: Option<Timestamp>) {
+        if let Some(deadline) = deadline {
+            self.arm(deadline);
+        }
+    }
+
+    fn last_heard(&self) -> Timestamp {
+        let micros = self.last_activity.load(Ordering::Relaxed);
+        // SAFETY: the microseconds came from a timestamp of the same clock
+        unsafe { Timestamp::from_duration(Duration::from_micros(micros)) }
+    }
+
+    fn is_idle(&self, now: Timestamp) -> bool {
+        now >= self.last_heard() + self.idle_timeout
+            && !(self.recv.lock().is_terminal() && self.send.lock().is_terminal())
+    }
+
+    /// Takes the stream out of the routes: nothing is left to send or to answer
+    fn release(&self) {
+        self.core.remove(self);
+    }
+}
+
+/// Schedules the stream with its worker
+impl std::task::Wake for Shared {
+    fn wake(self: Arc<Self>) {
+        let receiver = self.shard.receiver.clone();
+        receiver.schedule(self);
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // the state holds window until it ends; an environment that was closed under a stream leaves some
+        let this = &*self;
+        let mut send = this.send.lock();
+        send.on_completions(this);
+        send.clear(this, this.now());
+        drop(send);
+        self.path.remove_flow(self.flow, self.now());
+        self.publish(self.now(), Event::Closed(builder::ConnectionClosed {}));
+    }
+}

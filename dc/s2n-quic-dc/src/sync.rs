@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Pieces of shared memory that producers and one consumer meet in.
+//!
+//! The one rule: a module here returns what is to be woken and never wakes while it holds a lock.
+
+pub(crate) mod doorbell;
+pub mod handoff;
+pub(crate) mod primitive;

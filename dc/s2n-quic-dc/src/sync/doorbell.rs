@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Wakes a worker that sleeps, and costs one load when it does not.
+//!
+//! The worker arms the bell, looks once more at everything that it waits for, and only then sleeps. A producer first makes its work
+//! visible and then rings. Either the worker's last look sees the work, or the producer sees the armed bell: both
+//! orders go through one atomic with sequential consistency.
+//!
+//! The one rule: between [`Doorbell::arm`] and sleeping, the worker looks at its queues again.
+
+use super::primitive::{AtomicU32, Ordering};
+
+const AWAKE: u32 = 0;
+const ARMED: u32 = 1;
+
+/// Ends the worker's sleep; called by producers, holding no lock
+pub(crate) trait Wake: Send + Sync {
+    fn wake(&self);
+}
+
+pub(crate) struct Doorbell {
+    state: AtomicU32,
+    wake: Box<dyn Wake>,
+}
+
+impl Doorbell {
+    pub(crate) fn new(wake: Box<dyn Wake>) -> Self {
+        Self {
+            state: AtomicU32::new(AWAKE),
+            wake,
+        }
+    }
+
+    /// The worker is about to sleep
+    pub(crate) fn arm(&self) {
+        // a read-modify-write, like the one in `ring`: of two, one sees the other's
+        self.state.swap(ARMED, Ordering::SeqCst);
+    }
+
+    /// The worker is awake again, or did not sleep after all
+    pub(crate) fn disarm(&self) {
+        self.state.swap(AWAKE, Ordering::SeqCst);
+    }
+
+    /// There is something for the worker to look at
+    pub(crate) fn ring(&self) {
+        if self.state.swap(AWAKE, Ordering::SeqCst) == ARMED {
+            self.wake.wake();
+        }
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use crate::sync::handoff::{Edge, Handoff};
+    use loom::{
+        sync::{
+            atomic::{AtomicBool, Ordering as O},
+            Arc, Condvar, Mutex,
+        },
+        thread,
+    };
+
+    struct Bell(Arc<(Mutex<bool>, Condvar)>);
+
+    impl Wake for Bell {
+        fn wake(&self) {
+            *self.0 .0.lock().expect("not poisoned") = true;
+            self.0 .1.notify_one();
+        }
+    }
+
+    #[test]
+    fn loom_a_worker_never_sleeps_on_work() {
+        loom::model(|| {
+            let bell = Arc::new((Mutex::new(false), Condvar::new()));
+            let door = Arc::new(Doorbell::new(Box::new(Bell(bell.clone()))));
+            let queue = Arc::new(Handoff::new());
+            let seen = Arc::new(AtomicBool::new(false));
+
+            let producer = {
+                let (door, queue) = (door.clone(), queue.clone());
+                thread::spawn(move || {
+                    if let Ok(Edge::WasEmpty) = queue.push(7) {
+                        door.ring();
+                    }
+                })
+            };
+
+            let mut items = Vec::new();
+            loop {
+                queue.drain_into(&mut items);
+                if !items.is_empty() {
+                    seen.store(true, O::Relaxed);
+                    break;
+                }
+                door.arm();
+                queue.drain_into(&mut items);
+                if !items.is_empty() {
+                    door.disarm();
+                    seen.store(true, O::Relaxed);
+                    break;
+                }
+                // sleeps for ever if a wake was lost: loom reports the deadlock
+                let mut rung = bell.0.lock().expect("not poisoned");
+                while !*rung {
+                    rung = bell.1.wait(rung).expect("not poisoned");
+                }
+                *rung = false;
+            }
+            producer.join().expect("producer");
+            assert!(seen.load(O::Relaxed));
+            assert_eq!(items, [7]);
+        });
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::{
+        atomic::{AtomicUsize, Ordering as O},
+        Arc,
+    };
+
+    struct Count(Arc<AtomicUsize>);
+
+    impl Wake for Count {
+        fn wake(&self) {
+            self.0.fetch_add(1, O::Relaxed);
+        }
+    }
+
+    #[test]
+    fn only_an_armed_bell_wakes_and_only_once() {
+        let wakes = Arc::new(AtomicUsize::new(0));
+        let bell = Doorbell::new(Box::new(Count(wakes.clone())));
+        bell.ring();
+        assert_eq!(wakes.load(O::Relaxed), 0);
+        bell.arm();
+        bell.ring();
+        bell.ring();
+        assert_eq!(wakes.load(O::Relaxed), 1);
+        bell.arm();
+        bell.disarm();
+        bell.ring();
+        assert_eq!(wakes.load(O::Relaxed), 1);
+    }
+}

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Loss recovery and congestion control: the published modules, plus [`bandwidth::Departures`] and [`window`].
+
+pub use published_core::recovery::*;
+
+pub mod bandwidth;
+pub mod window;
