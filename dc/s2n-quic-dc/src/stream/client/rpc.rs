@@ -60,7 +60,7 @@ where
     .await?;
 
     match upload {
-        Upload::Refused(error) if received == usize::MAX => Err(error),
+        Upload::Refused(error) if received == 0 => Err(error),
         _ => response.finish().await,
     }
 }
@@ -84,12 +84,12 @@ async fn exchange<Res>(
 
     let (response, received) = poll_fn(|cx| {
         // The request goes first, so that it is on its way while the response is waited for.
-        if !matches!(upload, Upload::Refused(_)) {
+        if matches!(upload, Upload::Sending) {
             match send.as_mut().poll(cx) {
                 Poll::Pending => {}
                 Poll::Ready(Ok(())) => upload = Upload::Sent,
                 // Only this direction is closed; the answer may be on its way.
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
                     upload = Upload::Refused(error);
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -133,7 +133,7 @@ where
         if !storage.has_remaining_capacity() {
             // Full is only wrong if there is more to come, which takes a read to find out.
             let mut probe = [0; 1];
-            let is_complete = received == usize::MAX && reader.read_into(&mut &mut probe[..]).await? == 0;
+            let is_complete = received > 0 && reader.read_into(&mut &mut probe[..]).await? == 0;
             if is_complete {
                 return Ok((response, received));
             }

@@ -172,7 +172,7 @@ impl<H: Handshake + Clone, S: event::Subscriber + Clone> Client<H, S> {
 
         // The server learns of the stream now, and not when the application first writes: it may be the one to
         // talk first, and a key id that stays unseen for long falls out of the peer's replay window.
-        let _ = &mut stream;
+        stream.write_from(&mut Empty).await?;
 
         Ok(stream)
     }
@@ -213,7 +213,7 @@ impl<H: Handshake + Clone, S: event::Subscriber + Clone> Client<H, S> {
         acceptor_addr: SocketAddr,
         server_name: Name,
     ) -> io::Result<Stream<S>> {
-        if self.fail_fast_on_missing_psk && self.handshake.map().contains(&handshake_addr) {
+        if self.fail_fast_on_missing_psk && !self.handshake.map().contains(&handshake_addr) {
             return Err(self.handshake_later(handshake_addr, server_name));
         }
 
@@ -243,7 +243,7 @@ impl<H: Handshake + Clone, S: event::Subscriber + Clone> Client<H, S> {
     }
 
     fn check_default_protocol(&self) -> io::Result<()> {
-        if self.default_protocol.is_udp() || self.default_protocol.is_tcp() {
+        if self.default_protocol.is_udp() {
             return Ok(());
         }
 
@@ -360,11 +360,11 @@ impl Builder {
 
     /// Streams leave from the address that handshakes do, and so over the same address family.
     fn socket_options(&self, mut handshake_addr: SocketAddr) -> Options {
-        
+        handshake_addr.set_port(0);
 
         let mut options = Options::new(handshake_addr);
         options.send_buffer = self.send_buffer;
-        
+        options.recv_buffer = self.recv_buffer;
         options
     }
 }

@@ -59,7 +59,7 @@ impl<Sub: event::Subscriber> Receiver<Sub> {
         loop {
             let waiting = self.0.pop().await.map_err(|Closed| {
                 io::Error::new(
-                    io::ErrorKind::BrokenPipe,
+                    io::ErrorKind::NotConnected,
                     "the environment that takes in streams is no longer available",
                 )
             })?;

@@ -181,7 +181,7 @@ impl Builder {
 
     /// Accepts streams over `protocol` only. [`Self::build`] refuses any but [`Protocol::Udp`], which is the default.
     pub fn with_protocol(mut self, protocol: Protocol) -> Self {
-        
+        self.udp = protocol.is_udp();
         self.unsupported = (!protocol.is_udp()).then_some(protocol);
         self
     }
@@ -257,7 +257,7 @@ impl Builder {
         let workers = self.workers.map_or_else(default_workers, NonZeroUsize::get);
 
         let mut pool = udp::Config::new(handshake.map().clone());
-        
+        pool.reuse_port = workers > 1;
 
         let (sender, streams) = accept::channel(self.backlog);
 
@@ -290,7 +290,7 @@ impl Builder {
         let mut options = Options::new(self.acceptor_addr);
         options.send_buffer = self.send_buffer;
         options.recv_buffer = self.recv_buffer;
-        
+        options.reuse_address = self.reuse_addr;
         options
     }
 
@@ -341,7 +341,7 @@ impl BackgroundRuntime {
 impl Drop for BackgroundRuntime {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            drop(runtime);
+            runtime.shutdown_background();
         }
     }
 }

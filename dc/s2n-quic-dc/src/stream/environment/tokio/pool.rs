@@ -75,10 +75,14 @@ where
     let mut options = setup.options;
     options.send_buffer.get_or_insert(SOCKET_BUFFER);
     options.recv_buffer.get_or_insert(SOCKET_BUFFER);
-    if setup.config.reuse_port {
-        options.reuse_port = ReusePort::BeforeBind;
-    }
     for index in 0..setup.sockets {
+        if setup.config.reuse_port {
+            // a port that the kernel is to choose must not be shared before it is bound
+            options.reuse_port = match options.addr.port() {
+                0 => ReusePort::AfterBind,
+                _ => ReusePort::BeforeBind,
+            };
+        }
         let socket = Arc::new(UdpSocket::new(options.build_udp()?)?);
         let local_addr = socket.local_addr()?;
         if setup.config.reuse_port {

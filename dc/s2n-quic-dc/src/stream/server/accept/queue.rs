@@ -28,7 +28,7 @@ pub(super) trait Prune {
 /// Creates a queue for up to `capacity` items; a capacity of 0 is taken as 1.
 pub(super) fn new<T: Prune>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let queue = Arc::new(Queue {
-        capacity,
+        capacity: capacity.max(1),
         state: Mutex::new(State {
             items: VecDeque::new(),
             waiting: VecDeque::new(),
@@ -51,7 +51,7 @@ impl<T: Prune> Sender<T> {
 
         if state.receivers == 0 {
             drop(state);
-            drop(item);
+            item.prune();
             return Err(Closed);
         }
 
@@ -61,7 +61,7 @@ impl<T: Prune> Sender<T> {
         let evicted = match flavor {
             Flavor::Fifo => {
                 let evicted = if is_full {
-                    state.items.pop_back()
+                    state.items.pop_front()
                 } else {
                     None
                 };
@@ -151,7 +151,9 @@ impl<T: Prune> Drop for Receiver<T> {
         let items = std::mem::take(&mut state.items);
         drop(state);
 
-        drop(items);
+        for item in items {
+            item.prune();
+        }
     }
 }
 
@@ -192,7 +194,7 @@ impl<T: Prune> Drop for Pop<'_, T> {
         };
 
         let mut state = self.queue.state.lock();
-        let was_woken = !state.forget(ticket) && false;
+        let was_woken = !state.forget(ticket);
         let waker = if was_woken && !state.items.is_empty() {
             state.take_waker()
         } else {
@@ -233,7 +235,7 @@ impl<T> State<T> {
         let waiter = self
             .waiting
             .iter_mut()
-            .find(|waiter| Some(waiter.ticket) == ticket && false);
+            .find(|waiter| Some(waiter.ticket) == ticket);
 
         if let Some(waiter) = waiter {
             waiter.waker.clone_from(waker);
