@@ -138,15 +138,22 @@ impl Path {
     }
 
     /// Takes between one and `want` bytes, or has the flow wait its turn
-    pub(crate) fn poll_take(&self, flow: FlowId, want: u64, waker: &Waker) -> Poll<u64> {
+    pub(crate) fn poll_take(
+        &self,
+        flow: FlowId,
+        want: u64,
+        waker: &Waker,
+        now: Timestamp,
+    ) -> (Poll<u64>, Wakes) {
         let mut state = self.state.lock();
         let limit = state.limit();
         let taken = state.window.take(flow, want, self.quantum, limit);
         if taken == 0 {
             state.window.wait(flow, waker.clone());
-            return Poll::Pending;
+            // there may be room for whoever is first in line, if only nobody came to ask
+            return (Poll::Pending, state.grants(self.quantum, now));
         }
-        Poll::Ready(taken)
+        (Poll::Ready(taken), Wakes::default())
     }
 
     /// The flow's writer reports what it has and waits no longer

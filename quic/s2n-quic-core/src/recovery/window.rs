@@ -28,6 +28,8 @@ pub struct FlowId(u32);
 #[derive(Debug)]
 pub struct Window<W> {
     outstanding: u64,
+    /// Flows with a token
+    waiting: usize,
     flows: Vec<Slot<W>>,
     free: Vec<u32>,
     /// Flows that wait for their first turn
@@ -65,6 +67,7 @@ impl<W> Default for Window<W> {
     fn default() -> Self {
         Self {
             outstanding: 0,
+            waiting: 0,
             flows: Vec::new(),
             free: Vec::new(),
             fresh: VecDeque::new(),
@@ -83,7 +86,7 @@ impl<W> Window<W> {
 
     /// Whether some flow waits for room: the path is limited by its window, not by its applications
     pub fn has_waiters(&self) -> bool {
-        !self.fresh.is_empty() || !self.served.is_empty()
+        self.waiting > 0
     }
 
     /// Adds a flow that neither holds nor waits for anything
@@ -112,6 +115,7 @@ impl<W> Window<W> {
             return;
         };
         let (granted, queued) = (flow.granted, flow.queued);
+        self.waiting -= usize::from(flow.token.is_some());
         self.outstanding = self.outstanding.saturating_sub(granted);
         if queued {
             self.flows[id.0 as usize] = Slot::Removed;
@@ -157,6 +161,7 @@ impl<W> Window<W> {
         let Slot::Flow(flow) = &mut self.flows[id.0 as usize] else {
             return;
         };
+        self.waiting += usize::from(flow.token.is_none());
         flow.token = Some(token);
         if !flow.queued {
             flow.queued = true;
@@ -171,7 +176,7 @@ impl<W> Window<W> {
     /// The flow wants nothing for now: it gives back what was granted and keeps no place
     pub fn cancel(&mut self, id: FlowId) {
         if let Slot::Flow(flow) = &mut self.flows[id.0 as usize] {
-            flow.token = None;
+            self.waiting -= usize::from(flow.token.take().is_some());
             let granted = core::mem::take(&mut flow.granted);
             self.outstanding = self.outstanding.saturating_sub(granted);
         }
@@ -216,6 +221,7 @@ impl<W> Window<W> {
             let Some(token) = flow.token.take() else {
                 continue;
             };
+            self.waiting -= 1;
             let bytes = quantum.min(room);
             flow.granted += bytes;
             flow.was_served = true;

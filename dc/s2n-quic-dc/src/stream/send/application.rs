@@ -338,6 +338,11 @@ impl<Sub: event::Subscriber> Turn<'_, Sub> {
                 .events
                 .update_sealer(&mut send.sealer, shared.clock());
         }
+        if is_fin && buf.buffer_is_empty() {
+            // the end needs neither credit nor a turn
+            send.transmit_end(shared, now);
+            return Poll::Ready(Ok(0));
+        }
         let credit = loop {
             match send.flow.available(buf.buffered_len() as u64) {
                 Ok(credit) => break credit as usize,
@@ -356,7 +361,9 @@ impl<Sub: event::Subscriber> Turn<'_, Sub> {
         };
         let datagram_len = shared.datagram_len();
         let want = queue::window_for(credit, datagram_len);
-        let window = match shared.path.poll_take(shared.flow, want, cx.waker()) {
+        let (taken, more) = shared.path.poll_take(shared.flow, want, cx.waker(), now);
+        wakes.append(more);
+        let window = match taken {
             Poll::Ready(window) => window,
             Poll::Pending => {
                 send.block(Blocked::Elsewhere, cx.waker());

@@ -35,7 +35,7 @@ use crate::{
         shared::{CloseCode, Shared, TAG_LEN},
     },
 };
-use s2n_codec::{DecoderBufferMut, EncoderBuffer};
+use s2n_codec::{DecoderBufferMut, EncoderBuffer, EncoderValue as _};
 use s2n_quic_core::{
     buffer::{
         reader::{self, storage, Reader as _, Storage as _},
@@ -45,12 +45,12 @@ use s2n_quic_core::{
     varint::VarInt,
 };
 
-/// Everything in a data packet that is not payload, at its longest without application header and control data: 96 bytes and the
-/// tag (wire format, fields 1 to 15)
-const MAX_OVERHEAD: usize = 96 + TAG_LEN;
-
 /// Everything in a small packet that is not payload, as it usually is: used where a guess only decides the size of a batch
 const USUAL_OVERHEAD: usize = MAX_RETRANSMISSION_HEADER_LEN + TAG_LEN;
+
+/// What every data packet has besides payload and numbers: the tag byte, the credential id, the version, two unused bytes, the
+/// retransmission offset, the length of the payload, and the authentication tag (wire format, section 1.3)
+const FIXED_OVERHEAD: usize = 1 + 16 + 1 + 2 + 4 + 2 + TAG_LEN;
 
 /// A probe holds a header and at most one CONNECTION_CLOSE
 const PROBE_LEN: usize = 256;
@@ -96,13 +96,28 @@ impl State {
             .clamp(1, fitting);
 
         let remaining = batch.payload.buffered_len();
-        // the final offset goes on packets only when all of them are certain to be in this batch
-        let certain = packets * datagram_len.saturating_sub(MAX_OVERHEAD);
-        let ends_here = batch.is_fin && remaining <= batch.credit.min(certain);
-
         let start = self.reader.current_offset();
         let (source_queue_id, stream_id, remote) = shared.address.for_packet();
         let control_number = varint(self.next_expected_control_packet)?;
+
+        // the final offset goes on packets only when all of them are certain to be in this batch, and the last byte never leaves
+        // without it
+        let end = varint(start.as_u64().saturating_add(remaining as u64))?;
+        let last_number = varint(self.numbers.stream + packets as u64)?;
+        let overhead = FIXED_OVERHEAD
+            + shared.credentials.key_id.encoding_size()
+            + stream_id.into_varint().encoding_size()
+            + source_queue_id.map_or(0, |id| id.encoding_size())
+            + last_number.encoding_size()
+            + control_number.encoding_size()
+            + 2 * end.encoding_size();
+        let certain = packets * datagram_len.saturating_sub(overhead);
+        let ends_here = batch.is_fin && remaining <= batch.credit.min(certain);
+        let limit = if batch.is_fin && !ends_here {
+            batch.credit.min(remaining.saturating_sub(1))
+        } else {
+            batch.credit
+        };
         let mut builder = Builder::new(batch.descriptor, datagram_len)
             .map_err(|_| Error::new(ErrorKind::PacketBufferTooSmall))?;
         let mut infos: Vec<(u64, Info)> = Vec::with_capacity(packets);
@@ -112,7 +127,7 @@ impl State {
                 .reader
                 .with_storage(batch.payload, ends_here)
                 .map_err(|_| Error::new(ErrorKind::PayloadTooLarge))?;
-            let mut reader = reader.with_read_limit(batch.credit);
+            let mut reader = reader.with_read_limit(limit);
             while infos.len() < packets && (infos.is_empty() || !reader.buffer_is_empty()) {
                 let offset = reader.current_offset();
                 let before = reader.buffered_len();

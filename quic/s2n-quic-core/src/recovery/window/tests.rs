@@ -126,6 +126,10 @@ fn a_cancelled_wait_holds_nothing() {
     window.take_unchecked(1);
     window.wait(flow, "waits");
     window.cancel(flow);
+    assert!(!window.has_waiters());
+    let other = window.insert();
+    assert_eq!(window.take(other, 1, QUANTUM, 2 * QUANTUM), 1);
+    window.release(1);
     assert_eq!(window.grant(QUANTUM, 2 * QUANTUM, at(0)), None);
     window.wait(flow, "waits again");
     assert_eq!(window.grant(QUANTUM, 2 * QUANTUM, at(0)), Some("waits again"));
