@@ -79,7 +79,9 @@ struct State {
     rtt: RttEstimator,
     controller: BbrCongestionController,
     random: Random,
-    last_departed: Option<Timestamp>,
+    /// The latest time that anybody passed in. Threads read the clock on their own, and the controller takes it amiss when time goes
+    /// back: this is what it is told instead.
+    latest: Option<Timestamp>,
 }
 
 /// The wakers to wake once every lock is released
@@ -116,7 +118,7 @@ impl Path {
                     Default::default(),
                 ),
                 random: Random::default(),
-                last_departed: None,
+                latest: None,
             }),
             admission: Admission::default(),
             quantum: u64::from(quantum),
@@ -201,9 +203,7 @@ impl Path {
     pub(crate) fn on_departure(&self, bytes: usize, now: Timestamp) -> Departed {
         let mut guard = self.state.lock();
         let state = &mut *guard;
-        // the controller requires times that never decrease, and several sockets may serve one path
-        let time = state.last_departed.map_or(now, |last| last.max(now));
-        state.last_departed = Some(time);
+        let time = state.monotonic(now);
         let app_limited = !state.window.has_waiters();
         let info = state.controller.on_packet_sent(
             time,
@@ -223,6 +223,7 @@ impl Path {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let time_sent = newest.departed.time;
+        let now = state.monotonic(now.max(time_sent));
         if newest.is_rtt_sample {
             state.rtt.update_rtt(
                 Duration::ZERO,
@@ -265,6 +266,7 @@ impl Path {
         }
         let mut guard = self.state.lock();
         let state = &mut *guard;
+        let now = state.monotonic(now.max(departed.time));
         state.controller.on_packet_lost(
             bytes,
             info,
@@ -287,8 +289,9 @@ impl Path {
     }
 
     pub(crate) fn on_congestion_experienced(&self, packets: u64, now: Timestamp) {
-        self.state
-            .lock()
+        let mut state = self.state.lock();
+        let now = state.monotonic(now);
+        state
             .controller
             .on_explicit_congestion(packets, now, &mut NoopPublisher);
     }
@@ -320,6 +323,12 @@ impl Path {
 }
 
 impl State {
+    fn monotonic(&mut self, now: Timestamp) -> Timestamp {
+        let time = self.latest.map_or(now, |latest| latest.max(now));
+        self.latest = Some(time);
+        time
+    }
+
     fn limit(&self) -> u64 {
         u64::from(self.controller.congestion_window()).clamp(MIN_WINDOW, MAX_WINDOW)
     }
