@@ -60,8 +60,13 @@ pub(crate) struct Departed {
     pub(crate) info: Option<ControllerInfo>,
 }
 
-/// The newest of the packets that one ACK acknowledged
-pub(crate) struct Newest {
+/// What one control packet acknowledged
+pub(crate) struct Acknowledged {
+    /// Bytes of window that are free again
+    pub(crate) bytes: u64,
+    /// Those of them whose departure was reported to the controller
+    pub(crate) in_flight: usize,
+    /// The departure of the newest packet among them
     pub(crate) departed: Departed,
     /// Whether this is the largest number of its space and newly acknowledged: then it gives a round-trip sample
     pub(crate) is_rtt_sample: bool,
@@ -218,13 +223,12 @@ impl Path {
         }
     }
 
-    /// An ACK acknowledged `bytes`; the newest of them departed as `newest` says
-    pub(crate) fn on_ack(&self, bytes: usize, newest: Newest, now: Timestamp) -> Wakes {
+    pub(crate) fn on_ack(&self, acknowledged: Acknowledged, now: Timestamp) -> Wakes {
         let mut guard = self.state.lock();
         let state = &mut *guard;
-        let time_sent = newest.departed.time;
+        let time_sent = acknowledged.departed.time;
         let now = state.monotonic(now.max(time_sent));
-        if newest.is_rtt_sample {
+        if acknowledged.is_rtt_sample {
             state.rtt.update_rtt(
                 Duration::ZERO,
                 now.saturating_duration_since(time_sent)
@@ -237,10 +241,10 @@ impl Path {
                 .controller
                 .on_rtt_update(time_sent, now, &state.rtt, &mut NoopPublisher);
         }
-        if let Some(info) = newest.departed.info {
+        if let (Some(info), 1..) = (acknowledged.departed.info, acknowledged.in_flight) {
             state.controller.on_ack(
                 time_sent,
-                bytes,
+                acknowledged.in_flight,
                 info,
                 &state.rtt,
                 &mut state.random,
@@ -248,7 +252,7 @@ impl Path {
                 &mut NoopPublisher,
             );
         }
-        state.window.release(bytes as u64);
+        state.window.release(acknowledged.bytes);
         state.grants(self.quantum, now)
     }
 

@@ -125,7 +125,11 @@ enum Space {
 /// What one control packet acknowledged
 #[derive(Default)]
 struct Acknowledged {
-    bytes: usize,
+    /// Bytes of window that are free again
+    bytes: u64,
+    /// Those of them that the controller counts as in flight. A packet may be acknowledged before the socket worker has reported its
+    /// departure; it is taken out of the flight by that report.
+    in_flight: usize,
     newest: Option<(loss::Newest, Departed)>,
     largest_is_new: bool,
     data_bytes: u64,
@@ -303,8 +307,11 @@ impl State {
         now: Timestamp,
     ) {
         let departed = self.records.departed(info.record);
-        acknowledged.bytes += usize::from(info.packet_len);
+        acknowledged.bytes += u64::from(info.packet_len);
         if let Some(departed) = departed {
+            if departed.info.is_some() {
+                acknowledged.in_flight += usize::from(info.packet_len);
+            }
             let newest = loss::Newest {
                 sequence: info.sequence,
                 departed: departed.time,
@@ -340,7 +347,7 @@ impl State {
                 }),
             );
         }
-        self.records.settle(info.record, 0);
+        self.records.settle(info.record, info.packet_len);
     }
 
     /// Draws the consequences of what a control packet acknowledged
@@ -360,15 +367,16 @@ impl State {
                         self.newest = Some(newest);
                     }
                     wakes.append(shared.path.on_ack(
-                        acknowledged.bytes,
-                        path::Newest {
+                        path::Acknowledged {
+                            bytes: acknowledged.bytes,
+                            in_flight: acknowledged.in_flight,
                             departed,
                             is_rtt_sample: acknowledged.largest_is_new,
                         },
                         now,
                     ));
                 }
-                None => wakes.append(shared.path.release(acknowledged.bytes as u64, now)),
+                None => wakes.append(shared.path.release(acknowledged.bytes, now)),
             }
             self.probe.backoff = 1;
             self.probe.deadline = None;
@@ -468,7 +476,7 @@ impl State {
             let bytes = u32::from(info.packet_len);
             shared.path.on_loss(bytes, departed, is_new_burst, now);
         }
-        self.records.settle(info.record, 0);
+        self.records.settle(info.record, info.packet_len);
         shared.counters().packets_lost.add(1);
         let data = match info.content {
             Content::Data(data) if !self.records.is_acknowledged(&data) => data,
