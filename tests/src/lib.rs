@@ -1,1 +1,15 @@
-//! x
+// SPDX-License-Identifier: Apache-2.0
+
+//! What the tests that cross crates share: peers of both implementations, a bad network, payloads that know their own
+//! bytes, and a watchdog.
+//!
+//! The rule: a test here talks through real sockets and compares every byte. "Old" is the published crate, "new" is the
+//! crate of this tree, and one suite runs over every pairing of the two.
+
+pub mod cert;
+pub mod endpoint;
+pub mod payload;
+pub mod relay;
+pub mod seed;
+pub mod transfer;
+pub mod watch;

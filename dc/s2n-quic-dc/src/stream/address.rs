@@ -46,7 +46,11 @@ impl Address {
     }
 
     /// A client that does not name its queue is answered at queue 0
-    pub(crate) fn server(client: SocketAddr, remote_queue_id: Option<VarInt>, queue_id: u64) -> Self {
+    pub(crate) fn server(
+        client: SocketAddr,
+        remote_queue_id: Option<VarInt>,
+        queue_id: u64,
+    ) -> Self {
         Self {
             remote: client,
             remote_port: AtomicU16::new(client.port()),

@@ -24,10 +24,7 @@ use crate::{
     },
 };
 use published_dc::stream::shared::Subscriber;
-use s2n_quic_core::{
-    dc::ApplicationParams,
-    time::Timestamp,
-};
+use s2n_quic_core::{dc::ApplicationParams, time::Timestamp};
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -287,20 +284,18 @@ impl<Sub: event::Subscriber + Clone> Acceptor for QueueAcceptor<Sub> {
         shared.settle(now);
 
         let remote_address = remote.into();
-        self.accepting
-            .subscriber
-            .on_acceptor_udp_stream_enqueued(
-                &builder::EndpointMeta {
-                    timestamp: now.into_event(),
-                }
-                .into_event(),
-                &builder::AcceptorUdpStreamEnqueued {
-                    remote_address: &remote_address,
-                    credential_id: &*shared.credentials.id,
-                    stream_id: shared.credentials.key_id.as_u64(),
-                }
-                .into_event(),
-            );
+        self.accepting.subscriber.on_acceptor_udp_stream_enqueued(
+            &builder::EndpointMeta {
+                timestamp: now.into_event(),
+            }
+            .into_event(),
+            &builder::AcceptorUdpStreamEnqueued {
+                remote_address: &remote_address,
+                credential_id: &*shared.credentials.id,
+                stream_id: shared.credentials.key_id.as_u64(),
+            }
+            .into_event(),
+        );
         let handle = Handle {
             shared,
             subscriber,

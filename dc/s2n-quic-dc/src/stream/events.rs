@@ -11,7 +11,6 @@ use crate::{
     clock::Clock,
     event::{builder, ConnectionPublisher as _},
     path::secret::{open::Application as Opener, seal::Application as Sealer},
-
 };
 use published_dc::stream::shared::Subscriber;
 use s2n_quic_core::time::Timestamp;

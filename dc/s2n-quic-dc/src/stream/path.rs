@@ -9,11 +9,11 @@
 //!
 //! The one rule: no waker is woken while the path is locked. Methods that may hand out window return the wakers.
 
-use parking_lot::Mutex;
 use core::{
     task::{Poll, Waker},
     time::Duration,
 };
+use parking_lot::Mutex;
 use s2n_quic_core::{
     packet::number::PacketNumberSpace,
     recovery::{
@@ -118,10 +118,7 @@ impl Path {
                 window: Window::default(),
                 departures: Departures::new(quantum),
                 rtt: RttEstimator::new(INITIAL_RTT),
-                controller: BbrCongestionController::new(
-                    max_datagram_size,
-                    Default::default(),
-                ),
+                controller: BbrCongestionController::new(max_datagram_size, Default::default()),
                 random: Random::default(),
                 latest: None,
             }),
@@ -313,10 +310,6 @@ impl Path {
     /// How much older than the newest acknowledged packet a lost one is (RFC 9002, section 6.1.2)
     pub(crate) fn loss_time_threshold(&self) -> Duration {
         self.state.lock().rtt.loss_time_threshold()
-    }
-
-    pub(crate) fn smoothed_rtt(&self) -> Duration {
-        self.state.lock().rtt.smoothed_rtt()
     }
 
     /// Bytes queued and in flight, and the window that holds them

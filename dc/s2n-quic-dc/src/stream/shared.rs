@@ -27,12 +27,8 @@ use core::{
 };
 use parking_lot::Mutex;
 use s2n_quic_core::{
-    endpoint::Location,
-    frame::ConnectionClose,
-    inet::ExplicitCongestionNotification,
-    recovery::window::FlowId,
-    time::Timestamp,
-    varint::VarInt,
+    endpoint::Location, frame::ConnectionClose, inet::ExplicitCongestionNotification,
+    recovery::window::FlowId, time::Timestamp, varint::VarInt,
 };
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -218,8 +214,7 @@ impl Shared {
                 self.publish(
                     now,
                     Event::HandshakePacketRejected(builder::StreamHandshakePacketRejected {
-                        reason:
-                            builder::StreamHandshakePacketRejectedReason::InvalidQueueId,
+                        reason: builder::StreamHandshakePacketRejectedReason::InvalidQueueId,
                     }),
                 );
             }
@@ -253,12 +248,11 @@ impl Shared {
             .recv
             .lock()
             .fail(recv::Error::new(recv), Location::Local, self, now);
-        wakes.append(self.send.lock().fail(
-            send::Error::new(send),
-            Location::Local,
-            self,
-            now,
-        ));
+        wakes.append(
+            self.send
+                .lock()
+                .fail(send::Error::new(send), Location::Local, self, now),
+        );
         wakes.append(self.inbox.wake_reader());
         wakes.wake();
     }

@@ -74,13 +74,18 @@ fn loom_the_next_user_writes_after_all_readers_are_done() {
 fn loom_the_only_user_left_may_write() {
     loom::model(|| {
         let pool = pool();
-        let filled = filled(&pool, 1);
+        let mut filled = filled(&pool, 1);
         let clone = filled.clone();
         let reader = thread::spawn(move || assert_eq!(clone[0], 1));
-        match filled.try_into_unfilled() {
-            Ok(mut unfilled) => unfilled.as_mut_slice().fill(2),
-            Err(filled) => assert_eq!(filled[0], 1),
-        }
+        let mut unfilled = loop {
+            match filled.try_into_unfilled() {
+                Ok(unfilled) => break unfilled,
+                Err(shared) => filled = shared,
+            }
+            thread::yield_now();
+        };
+        unfilled.as_mut_slice().fill(2);
+        drop(unfilled);
         reader.join().unwrap();
         assert_eq!(pool.stats().in_use_bytes, 0);
     });

@@ -25,7 +25,9 @@ pub(crate) enum Route {
         source_queue_id: Option<VarInt>,
     },
     /// To a stream's sending half
-    Control { queue_id: u64 },
+    Control {
+        queue_id: u64,
+    },
     /// To the map of secrets, and to a stream if it names one
     SecretControl,
     Drop(Reason),

@@ -28,6 +28,8 @@ pub(crate) struct Token {
     pub(crate) record: Option<RecordId>,
     /// Whether it counts against the limit on pending transmissions
     pub(crate) is_data: bool,
+    /// Bytes of its message
+    pub(crate) len: u32,
 }
 
 /// The order in which due transmissions leave

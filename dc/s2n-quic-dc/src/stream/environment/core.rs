@@ -13,8 +13,8 @@ use crate::{
     clock::Clock,
     counter::Counter,
     credentials::{self, Credentials},
-    packet::secret_control,
     msg::segment,
+    packet::secret_control,
     path::secret::Map,
     socket::{
         pool::Pool,
@@ -59,7 +59,6 @@ pub(crate) struct Settings {
 
 /// One socket, and the streams that use it
 pub(crate) struct Shard {
-    pub(crate) index: usize,
     pub(crate) local_addr: SocketAddr,
     pub(crate) sender: Arc<Sender>,
     pub(crate) receiver: Arc<Receiver>,
@@ -113,7 +112,7 @@ pub(crate) struct Opening<'a> {
 
 /// Keeps an environment's workers alive
 #[derive(Clone)]
-pub(crate) struct Guard(#[expect(dead_code, reason = "held for its drop")] Arc<GuardState>);
+pub(crate) struct Guard(Arc<GuardState>);
 
 pub(crate) struct GuardState {
     core: Arc<Core>,
@@ -351,7 +350,10 @@ impl Routes {
     }
 
     fn clear(&self) -> Vec<Arc<Shared>> {
-        self.streams.lock().drain().map(|(_, shared)| shared).collect()
+        self.streams
+            .lock()
+            .drain()
+            .map(|(_, shared)| shared)
+            .collect()
     }
 }
-

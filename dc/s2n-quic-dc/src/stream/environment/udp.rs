@@ -94,7 +94,11 @@ impl Config {
     ///
     /// [`ConfigError`], or [`pool::ConfigError`] for what belongs to the pool, as the source of an `InvalidInput`.
     pub fn validate(&self) -> io::Result<()> {
-        check("max_packet_size", self.max_packet_size.into(), 1200..=65_535)?;
+        check(
+            "max_packet_size",
+            self.max_packet_size.into(),
+            1200..=65_535,
+        )?;
         check(
             "max_in_flight_transmissions",
             self.max_in_flight_transmissions,
@@ -168,12 +172,20 @@ mod tests {
     fn every_field_with_a_range_is_checked() {
         let mut small = config();
         small.max_packet_size = 1199;
-        assert!(small.validate().unwrap_err().to_string().contains("max_packet_size"));
+        assert!(small
+            .validate()
+            .unwrap_err()
+            .to_string()
+            .contains("max_packet_size"));
         let mut idle = config();
         idle.workers = Some(0);
         assert!(idle.validate().unwrap_err().to_string().contains("workers"));
         let mut pool = config();
         pool.pool.max_bytes = 1;
-        assert!(pool.validate().unwrap_err().to_string().contains("max_bytes"));
+        assert!(pool
+            .validate()
+            .unwrap_err()
+            .to_string()
+            .contains("max_bytes"));
     }
 }

@@ -8,13 +8,16 @@
 //!
 //! The one rule: the key id is taken under the same lock that checks the distance, so ids are handed out in the order of the waiters.
 
-use parking_lot::Mutex;
 use core::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, Waker},
 };
-use std::{collections::{BTreeSet, VecDeque}, sync::Arc};
+use parking_lot::Mutex;
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 /// How far the next key id may be from the oldest unconfirmed one
 ///

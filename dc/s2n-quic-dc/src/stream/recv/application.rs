@@ -20,10 +20,7 @@ use core::{
     pin::Pin,
     task::{Context, Poll},
 };
-use s2n_quic_core::{
-    buffer::writer,
-    time::Timestamp,
-};
+use s2n_quic_core::{buffer::writer, time::Timestamp};
 use std::{io, net::SocketAddr};
 
 /// Reads from a stream

@@ -77,10 +77,6 @@ impl Ranges {
         self.ranges.first().map(|(_, end)| *end)
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.ranges.clear();
-    }
-
     /// The highest ranges whose encoding takes at most `budget` bytes; at least one if there is any
     pub(crate) fn encodable(&self, budget: usize) -> Encodable<'_> {
         let mut used = 0;
@@ -150,10 +146,7 @@ mod tests {
                     for n in 0..128 {
                         assert_eq!(ranges.contains(v(n)), set.contains(&n), "{n}");
                     }
-                    assert_eq!(
-                        ranges.largest().map(|n| n.as_u64()),
-                        set.last().copied()
-                    );
+                    assert_eq!(ranges.largest().map(|n| n.as_u64()), set.last().copied());
                     let listed: BTreeSet<u64> = ranges
                         .encodable(usize::MAX)
                         .ack_ranges()

@@ -29,12 +29,7 @@ use crate::{
 use core::time::Duration;
 use s2n_codec::{DecoderBufferMut, EncoderBuffer, EncoderValue};
 use s2n_quic_core::{
-    buffer::{
-        self,
-        reader::storage,
-        writer,
-        Reassembler,
-    },
+    buffer::{self, reader::storage, writer, Reassembler},
     endpoint::Location,
     frame::{self, ack::EcnCounts, Ack, FrameMut, MaxData},
     inet::ExplicitCongestionNotification,
@@ -173,11 +168,8 @@ impl State {
     where
         B: writer::Storage,
     {
-        let decoded = stream::decoder::Packet::decode(
-            DecoderBufferMut::new(received.bytes),
-            (),
-            TAG_LEN,
-        );
+        let decoded =
+            stream::decoder::Packet::decode(DecoderBufferMut::new(received.bytes), (), TAG_LEN);
         let (mut packet, _) = decoded.map_err(|_| Error::new(ErrorKind::Decode))?;
         if *packet.credentials() != shared.credentials {
             shared.counters().dropped.credentials.add(1);
@@ -385,10 +377,7 @@ impl State {
     /// Moves what is in order into `dest`
     pub(crate) fn read<B: writer::Storage>(&mut self, dest: &mut B) {
         while dest.has_remaining_capacity() {
-            match self
-                .reassembler
-                .pop_watermarked(dest.remaining_capacity())
-            {
+            match self.reassembler.pop_watermarked(dest.remaining_capacity()) {
                 Some(chunk) => dest.put_bytes_mut(chunk),
                 None => return,
             }
@@ -620,6 +609,7 @@ impl State {
         let ticket = self.completions.ticket(Token {
             record: None,
             is_data: false,
+            len: message.payload().len() as u32,
         });
         shared.shard.sender.submit(Transmission {
             message,

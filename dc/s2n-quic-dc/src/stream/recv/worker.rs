@@ -8,18 +8,18 @@ use super::{
     shared::Incoming,
     state::{State, Timeout},
 };
-use crate::stream::{
-    path::Wakes,
-    recv::{Error, ErrorKind, ReadMode},
-    shared::{Received, Shared},
+use crate::{
+    event::builder,
+    stream::{
+        events::Event,
+        path::Wakes,
+        recv::{Error, ErrorKind, ReadMode},
+        shared::{Received, Shared},
+    },
 };
 use core::time::Duration;
-use s2n_quic_core::{
-    buffer::writer,
-    endpoint::Location,
-    time::Timestamp,
-};
-use std::sync::Arc;
+use s2n_quic_core::{buffer::writer, endpoint::Location, time::Timestamp};
+use std::{collections::VecDeque, sync::Arc};
 
 /// How long the worker leaves packets to a reader that was not waiting when they came: well below the probe timeout of any peer
 pub(crate) const READER_GRACE: Duration = Duration::from_millis(1);
@@ -44,6 +44,7 @@ pub(super) fn open_packets<B: writer::Storage>(
         }
         if recv.backlog.is_empty() {
             let failure = shared.inbox.take(&mut recv.backlog);
+            shared.publish(now, socket_event(&recv.backlog));
             if let Some((error, at)) = failure {
                 recv.fail(error, Location::Remote, shared, at).wake();
             }
@@ -104,6 +105,18 @@ pub(crate) fn on_timer(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes) 
         recv.on_timer(now);
     }
     drain(shared, now, wakes);
+}
+
+fn socket_event(backlog: &VecDeque<Incoming>) -> Event {
+    let capacity = usize::from(u16::MAX);
+    if backlog.is_empty() {
+        return Event::ReadSocketBlocked(builder::StreamReadSocketBlocked { capacity });
+    }
+    let committed_len = backlog.iter().map(|incoming| incoming.segment.len()).sum();
+    Event::ReadSocketFlushed(builder::StreamReadSocketFlushed {
+        capacity,
+        committed_len,
+    })
 }
 
 fn note_dropped(error: &Error, shared: &Shared) {

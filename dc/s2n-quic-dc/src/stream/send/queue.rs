@@ -19,7 +19,6 @@ use crate::{
         send::{Builder, Message},
     },
     packet::stream::{
-        self,
         decoder::Packet,
         encoder::{self, MAX_RETRANSMISSION_HEADER_LEN},
         PacketSpace,
@@ -37,9 +36,7 @@ use crate::{
 };
 use s2n_codec::{DecoderBufferMut, EncoderBuffer, EncoderValue as _};
 use s2n_quic_core::{
-    buffer::{
-        reader::{self, storage, Reader as _, Storage as _},
-    },
+    buffer::reader::{self, storage, Reader as _, Storage as _},
     inet::ExplicitCongestionNotification,
     time::Timestamp,
     varint::VarInt,
@@ -121,18 +118,20 @@ impl State {
         let mut builder = Builder::new(batch.descriptor, datagram_len)
             .map_err(|_| Error::new(ErrorKind::PacketBufferTooSmall))?;
         let mut infos: Vec<(u64, Info)> = Vec::with_capacity(packets);
-        let record = self.records.reserve();
+        let record;
         {
             let mut reader = self
                 .reader
                 .with_storage(batch.payload, ends_here)
                 .map_err(|_| Error::new(ErrorKind::PayloadTooLarge))?;
+            record = self.records.reserve();
             let mut reader = reader.with_read_limit(limit);
             while infos.len() < packets && (infos.is_empty() || !reader.buffer_is_empty()) {
                 let offset = reader.current_offset();
                 let before = reader.buffered_len();
                 let number = self.numbers.stream;
-                let packet_number = varint(number)?;
+                // no larger than `last_number`
+                let packet_number = VarInt::new(number).unwrap_or(last_number);
                 let mut packet_len = 0;
                 let pushed = builder.push(|dest| {
                     packet_len = encoder::encode(
@@ -179,10 +178,17 @@ impl State {
                 }
             }
         }
-        let message = builder
-            .finish(remote, ExplicitCongestionNotification::Ect0)
-            .ok_or(Error::new(ErrorKind::PacketBufferTooSmall))?;
+        let Some(message) = builder.finish(remote, ExplicitCongestionNotification::Ect0) else {
+            self.records.cancel(record);
+            return Err(Error::new(ErrorKind::PacketBufferTooSmall));
+        };
 
+        shared.publish(
+            now,
+            Event::WriteAllocated(builder::StreamWriteAllocated {
+                allocated_len: message.payload().len(),
+            }),
+        );
         let payload_len = (self.reader.current_offset() - start).as_u64();
         for (number, info) in &infos {
             self.stream.push(*number, *info);
@@ -198,7 +204,10 @@ impl State {
             self.phase = Phase::Finishing;
         }
 
-        let (departure, wakes) = shared.path.commit(batch.window, message.payload().len() as u32, now);
+        let (departure, wakes) =
+            shared
+                .path
+                .commit(batch.window, message.payload().len() as u32, now);
         self.submit(record, message, Priority::Data, true, departure, shared);
         self.probe.deadline = None;
         self.arm_probe(shared, departure);
@@ -330,7 +339,14 @@ impl State {
         publish_transmitted(shared, number, &data, packet_len, true, now);
         shared.counters().packets_retransmitted.add(1);
         let departure = shared.path.schedule(u32::from(packet_len), now);
-        self.submit(record, message, Priority::Recovery, false, departure, shared);
+        self.submit(
+            record,
+            message,
+            Priority::Recovery,
+            false,
+            departure,
+            shared,
+        );
         true
     }
 
@@ -429,6 +445,7 @@ impl State {
         let ticket = self.completions.ticket(Token {
             record: Some(record),
             is_data,
+            len: message.payload().len() as u32,
         });
         shared.shard.sender.submit(Transmission {
             congestion: Some(Congestion {

@@ -201,6 +201,10 @@ impl State {
                     true,
                 ),
             };
+            shared.publish(
+                departed.time,
+                socket_event(&completion.outcome, completion.token.len as usize),
+            );
             let settled = completion.token.record.map_or(0, |record| {
                 self.records.on_departed(record, departed, failed)
             });
@@ -708,6 +712,22 @@ fn min_option(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
+    }
+}
+
+fn socket_event(outcome: &Outcome<Departed>, len: usize) -> Event {
+    match outcome {
+        Outcome::Sent(_) => Event::WriteSocketFlushed(builder::StreamWriteSocketFlushed {
+            provided_len: len,
+            committed_len: len,
+        }),
+        Outcome::Failed { errno } => Event::WriteSocketErrored(builder::StreamWriteSocketErrored {
+            provided_len: len,
+            errno: *errno,
+        }),
+        Outcome::Cancelled => {
+            Event::WriteSocketBlocked(builder::StreamWriteSocketBlocked { provided_len: len })
+        }
     }
 }
 

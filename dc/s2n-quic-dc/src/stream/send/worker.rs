@@ -21,11 +21,7 @@ use s2n_codec::DecoderBufferMut;
 use s2n_quic_core::time::Timestamp;
 
 /// Takes a control packet in; what does not authenticate is counted and dropped
-pub(crate) fn on_control_packet(
-    shared: &Shared,
-    received: Received<'_>,
-    now: Timestamp,
-) -> Wakes {
+pub(crate) fn on_control_packet(shared: &Shared, received: Received<'_>, now: Timestamp) -> Wakes {
     let decoded =
         control::decoder::Packet::decode(DecoderBufferMut::new(received.bytes), (), TAG_LEN);
     let Ok((mut packet, _)) = decoded else {

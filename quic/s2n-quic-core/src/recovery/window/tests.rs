@@ -132,7 +132,10 @@ fn a_cancelled_wait_holds_nothing() {
     window.release(1);
     assert_eq!(window.grant(QUANTUM, 2 * QUANTUM, at(0)), None);
     window.wait(flow, "waits again");
-    assert_eq!(window.grant(QUANTUM, 2 * QUANTUM, at(0)), Some("waits again"));
+    assert_eq!(
+        window.grant(QUANTUM, 2 * QUANTUM, at(0)),
+        Some("waits again")
+    );
     window.cancel(flow);
     assert_eq!(window.outstanding(), 1);
 }

@@ -92,7 +92,6 @@ where
         let (sending, receiving) = (Parker::new()?, Parker::new()?);
         let bell = |parker: &Parker| Doorbell::new(Box::new(parker.waker().clone()));
         shards.push(Arc::new(Shard {
-            index,
             local_addr,
             sender: Sender::new(bell(&sending)),
             receiver: Receiver::new(bell(&receiving)),
@@ -203,7 +202,12 @@ fn run_receiver(
         if let (Some(give_up), Next::At(at)) = (give_up, next) {
             next = Next::At(Some(at.map_or(give_up, |at| at.min(give_up))));
         }
-        sleep(parker, Some((socket.as_fd(), Interest::Readable)), next, clock);
+        sleep(
+            parker,
+            Some((socket.as_fd(), Interest::Readable)),
+            next,
+            clock,
+        );
         worker.shard().receiver.doorbell.disarm();
     }
     let sender = worker.shard().sender.clone();

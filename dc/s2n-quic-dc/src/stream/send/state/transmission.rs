@@ -243,10 +243,6 @@ impl SentPackets {
         self.alive += 1;
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.alive
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.alive == 0
     }
@@ -308,11 +304,7 @@ impl SentPackets {
 
     /// Drops holes at both ends; holes in the middle are at most as many as packets were sent since the oldest one alive
     fn trim(&mut self) {
-        while self
-            .entries
-            .front()
-            .is_some_and(|(_, info)| info.is_none())
-        {
+        while self.entries.front().is_some_and(|(_, info)| info.is_none()) {
             self.entries.pop_front();
         }
         while self.entries.back().is_some_and(|(_, info)| info.is_none()) {

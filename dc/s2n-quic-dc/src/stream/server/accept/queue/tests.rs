@@ -167,6 +167,8 @@ fn a_consumer_that_is_dropped_while_it_waits_gets_no_wake_up() {
     let mut second = pin!(receiver.pop());
     assert!(poll(first.as_mut(), &Arc::default()).is_pending());
     assert!(poll(second.as_mut(), &wakes).is_pending());
+    // it holds one place, however often it is polled
+    assert!(poll(first.as_mut(), &Arc::default()).is_pending());
 
     drop(first);
     assert_eq!(wakes.count(), 0);

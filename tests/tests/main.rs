@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What crosses crates: the published crate and the one of this tree, through real sockets.
+//!
+//! The rule: one module per subject, one binary for all of them. `DC_TEST_SEED` replays a run of the bad network.
+
+mod bad_input;
+mod behaviour;
+mod interop;
+mod interop_relay;
