@@ -264,6 +264,7 @@ impl Client {
 
 /// A server of either implementation. Clones share one accept queue.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "a test has a handful of servers")]
 pub enum Server {
     /// The published one.
     Old(OldServer),

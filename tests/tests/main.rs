@@ -4,6 +4,11 @@
 //!
 //! The rule: one module per subject, one binary for all of them. `DC_TEST_SEED` replays a run of the bad network.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the outermost edge: real sockets and a watchdog need the real clock"
+)]
+
 mod bad_input;
 mod behaviour;
 mod interop;

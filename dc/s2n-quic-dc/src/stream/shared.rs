@@ -7,7 +7,7 @@
 //! The one rule: wakers are woken after every lock is released, so whatever collects them returns them.
 
 use crate::{
-    clock::Clock,
+    clock::{at_tick, ticks, Clock},
     credentials::Credentials,
     crypto::awslc::{open, seal},
     event::builder,
@@ -153,7 +153,7 @@ impl Shared {
             events: parts.events,
             datagram_len: parts.datagram_len,
             idle_timeout: parts.idle_timeout,
-            last_activity: AtomicU64::new(crate::socket::send::udp::ticks(now)),
+            last_activity: AtomicU64::new(ticks(now)),
             armed: AtomicU64::new(DISARMED),
             closed: AtomicU8::new(0),
         })
@@ -207,8 +207,7 @@ impl Shared {
         source_queue_id: Option<VarInt>,
         now: Timestamp,
     ) {
-        self.last_activity
-            .fetch_max(crate::socket::send::udp::ticks(now), Ordering::Relaxed);
+        self.last_activity.fetch_max(ticks(now), Ordering::Relaxed);
         if !self.address.is_confirmed() {
             if !self.address.on_authenticated(remote, source_queue_id) {
                 self.publish(
@@ -328,7 +327,7 @@ impl Shared {
 
     /// Has the worker call [`Shared::on_timer`] no later than at `deadline`
     pub(crate) fn arm(self: &Arc<Self>, deadline: Timestamp) {
-        let tick = crate::socket::send::udp::ticks(deadline);
+        let tick = ticks(deadline);
         if self.armed.fetch_min(tick, Ordering::AcqRel) > tick {
             self.shard.timers.insert(self, tick, &self.shard.receiver);
         }
@@ -342,9 +341,7 @@ impl Shared {
     }
 
     fn last_heard(&self) -> Timestamp {
-        let micros = self.last_activity.load(Ordering::Relaxed);
-        // SAFETY: the microseconds came from a timestamp of the same clock
-        unsafe { Timestamp::from_duration(Duration::from_micros(micros)) }
+        at_tick(self.last_activity.load(Ordering::Relaxed))
     }
 
     fn is_idle(&self, now: Timestamp) -> bool {

@@ -9,6 +9,7 @@
 
 use super::router::{self, Reason, Route, ACCEPTOR};
 use crate::{
+    clock::{at_tick, ticks},
     credentials,
     msg::send::Builder,
     packet::secret_control,
@@ -17,7 +18,7 @@ use crate::{
         pool::{Class, Filled, Pool, Purpose, Segment, Unfilled},
         send::{
             transmission::{Priority, Transmission},
-            udp::{ticks, Next},
+            udp::Next,
         },
     },
     stream::{
@@ -45,11 +46,13 @@ const RECEIVE_BUDGET: usize = 10;
 /// Timers in a row before the socket has its turn
 const TIMER_BUDGET: usize = 256;
 
-/// A secret that is unknown here is answered once in this time per client
+/// First packets with a secret that is unknown here are answered this often per client and period. One answer ends all streams of
+/// a client of this crate; a published client needs one for each.
+const MAX_REFUSALS: u32 = 32;
 const REFUSAL_PERIOD: Duration = Duration::from_millis(100);
 
-/// Refusals that are remembered; when there are more, the oldest period is forgotten as a whole
-const MAX_REFUSALS: usize = 4096;
+/// Clients that are refused in one period at most: more than anybody serves is a flood, and gets no answers
+const MAX_REFUSED_CLIENTS: usize = 4096;
 
 /// What streams hold of the worker
 pub(crate) struct Receiver {
@@ -90,7 +93,8 @@ pub(crate) struct Worker<S: Socket> {
     due: Vec<(Arc<Shared>, u64)>,
     /// Streams that got packets in this round
     touched: Vec<Arc<Shared>>,
-    refusals: HashMap<(credentials::Id, SocketAddr), Timestamp>,
+    /// Since when a client is refused, and how often it was
+    refusals: HashMap<SocketAddr, (Timestamp, u32)>,
     answer: Vec<u8>,
     wakes: Wakes,
 }
@@ -129,11 +133,7 @@ impl<S: Socket> Worker<S> {
         if has_more || has_due {
             return Next::Now;
         }
-        let next = self.shard.timers.sleep();
-        let next = next.map(|tick| {
-            // SAFETY: the tick came from a timestamp of the same clock
-            unsafe { Timestamp::from_duration(Duration::from_micros(tick)) }
-        });
+        let next = self.shard.timers.sleep().map(at_tick);
         if self.spare.is_none() {
             // the pool is empty: look again soon, whatever the socket says
             let retry = now + Duration::from_millis(1);
@@ -307,25 +307,37 @@ impl<S: Socket> Worker<S> {
         );
         if !self.answer.is_empty() {
             self.core.counters.dropped.unknown_secret.add(1);
-            self.refuse(credentials.id, remote, now);
+            self.refuse(remote, now);
         }
     }
 
-    /// Sends the answer to a client whose secret is unknown here, if it was not told a moment ago
-    fn refuse(&mut self, id: credentials::Id, remote: SocketAddr, now: Timestamp) {
-        let key = (id, remote);
-        if let Some(last) = self.refusals.get(&key) {
-            if now.saturating_duration_since(*last) < REFUSAL_PERIOD {
-                return;
+    /// Whether the client may be told once more in this period that its secret is unknown
+    fn may_refuse(&mut self, remote: SocketAddr, now: Timestamp) -> bool {
+        let is_over = |since: Timestamp| now.saturating_duration_since(since) >= REFUSAL_PERIOD;
+        if self.refusals.len() >= MAX_REFUSED_CLIENTS {
+            self.refusals.retain(|_, (since, _)| !is_over(*since));
+        }
+        let is_flood = self.refusals.len() >= MAX_REFUSED_CLIENTS;
+        match self.refusals.get_mut(&remote) {
+            Some((since, count)) => {
+                if is_over(*since) {
+                    (*since, *count) = (now, 0);
+                }
+                *count += 1;
+                *count <= MAX_REFUSALS
+            }
+            None if is_flood => false,
+            None => {
+                self.refusals.insert(remote, (now, 1));
+                true
             }
         }
-        if self.refusals.len() >= MAX_REFUSALS {
-            self.refusals
-                .retain(|_, last| now.saturating_duration_since(*last) < REFUSAL_PERIOD);
-            if self.refusals.len() >= MAX_REFUSALS {
-                // more clients than anybody serves in a period: a flood gets no answers
-                return;
-            }
+    }
+
+    /// Tells a client that its secret is unknown here
+    fn refuse(&mut self, remote: SocketAddr, now: Timestamp) {
+        if !self.may_refuse(remote, now) {
+            return;
         }
         let pool: &Pool = &self.core.pool;
         let Some(descriptor) = pool.alloc(Class::Packet, Purpose::Control) else {
@@ -342,7 +354,6 @@ impl<S: Socket> Worker<S> {
         });
         let message = builder.finish(remote, ExplicitCongestionNotification::NotEct);
         if let (Ok(_), Some(message)) = (pushed, message) {
-            self.refusals.insert(key, now);
             self.shard.sender.submit(Transmission {
                 message,
                 departure: now,

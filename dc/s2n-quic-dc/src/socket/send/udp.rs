@@ -15,6 +15,7 @@ use super::{
     wheel::Wheel,
 };
 use crate::{
+    clock::{at_tick, ticks},
     counter::{Counter, Gauge},
     socket::io::{Extent, Gather, Socket},
     stream::path::Departed,
@@ -186,8 +187,7 @@ impl<S: Socket> Worker<S> {
 
     fn next_departure(&self) -> Option<Timestamp> {
         let tick = self.wheels.iter().filter_map(Wheel::next_expiry).min()?;
-        // SAFETY: the tick came from a timestamp of the same clock
-        Some(unsafe { Timestamp::from_duration(core::time::Duration::from_micros(tick)) })
+        Some(at_tick(tick))
     }
 
     fn send(&mut self, round: Round, now: Timestamp) -> Next {
@@ -330,13 +330,6 @@ impl Round {
             messages => socket.send_many(messages),
         }
     }
-}
-
-/// The wheel's ticks are the clock's microseconds
-pub(crate) fn ticks(time: Timestamp) -> u64 {
-    // SAFETY: reading a timestamp has no precondition; it is compared with others of the same clock only
-    let since_epoch = unsafe { time.as_duration() };
-    u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(all(test, not(loom)))]

@@ -258,17 +258,23 @@ impl Core {
             self.counters.dropped.unauthenticated.add(1);
             return;
         };
+        if let Verdict::Unknown = verdict {
+            // the secret is of no use to any of its streams
+            for stream in self.streams_of(&id) {
+                stream.fail(
+                    send::ErrorKind::UnknownPathSecret,
+                    recv::ErrorKind::UnknownPathSecret,
+                    now,
+                );
+            }
+            return;
+        }
         let stream = queue_id.and_then(|queue_id| self.stream(queue_id.as_u64()));
         let Some(stream) = stream.filter(|stream| stream.credentials.id == id) else {
             return;
         };
         let key_id = stream.credentials.key_id.as_u64();
         match verdict {
-            Verdict::Unknown => stream.fail(
-                send::ErrorKind::UnknownPathSecret,
-                recv::ErrorKind::UnknownPathSecret,
-                now,
-            ),
             Verdict::Stale(min_key_id) if min_key_id > key_id => {
                 let gap = Some(min_key_id - key_id);
                 stream.fail(
@@ -282,8 +288,24 @@ impl Core {
                 recv::ErrorKind::KeyReplayPrevented,
                 now,
             ),
-            Verdict::Stale(_) | Verdict::Replayed(_) => {}
+            Verdict::Unknown | Verdict::Stale(_) | Verdict::Replayed(_) => {}
         }
+    }
+
+    fn streams_of(&self, id: &credentials::Id) -> Vec<Arc<Shared>> {
+        let mut streams = Vec::new();
+        for shard in &self.shards {
+            streams.extend(
+                shard
+                    .routes
+                    .streams
+                    .lock()
+                    .values()
+                    .filter(|stream| stream.credentials.id == *id)
+                    .cloned(),
+            );
+        }
+        streams
     }
 
     /// Lets every stream of a shard go; for a worker that ends

@@ -134,6 +134,7 @@ impl<Sub: event::Subscriber> Reader<Sub> {
                 break Poll::Ready(Ok(len));
             }
             if recv.is_finished() {
+                shared.close_half(Half::Read);
                 break Poll::Ready(Ok(0));
             }
             if let Some(error) = recv.error() {

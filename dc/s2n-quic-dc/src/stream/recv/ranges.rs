@@ -121,7 +121,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn v(number: u64) -> VarInt {
-        VarInt::new(number).unwrap()
+        VarInt::new(number).expect("small")
     }
 
     /// Random numbers against a plain set

@@ -86,8 +86,7 @@ mod tests {
     use super::*;
 
     fn at(millis: u64) -> Timestamp {
-        // SAFETY: the tests use one made-up clock
-        unsafe { Timestamp::from_duration(Duration::from_millis(1000 + millis)) }
+        crate::clock::at_tick((1000 + millis) * 1000)
     }
 
     #[test]

@@ -252,6 +252,7 @@ impl<Sub: event::Subscriber> Writer<Sub> {
             return Ok(());
         }
         send.transmit_end(shared, now);
+        shared.close_half(Half::Write);
         let timeout = send.next_timeout(now);
         drop(send);
         shared.publish(

@@ -52,8 +52,7 @@ mod tests {
     const THRESHOLD: Duration = Duration::from_micros(900);
 
     fn at(micros: u64) -> Timestamp {
-        // SAFETY: the tests use one made-up clock
-        unsafe { Timestamp::from_duration(Duration::from_micros(1_000_000 + micros)) }
+        crate::clock::at_tick(1_000_000 + micros)
     }
 
     fn newest(sequence: u64, micros: u64) -> Newest {

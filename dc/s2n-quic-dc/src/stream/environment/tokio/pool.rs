@@ -9,13 +9,13 @@
 
 use super::Started;
 use crate::{
-    clock::tokio::Clock,
+    clock::{ticks, tokio::Clock},
     event,
     socket::{
         io::Socket as _,
         pool::Pool,
         recv::udp::{Receiver, Worker as ReceiveWorker},
-        send::udp::{ticks, Next, Sender, Worker as SendWorker},
+        send::udp::{Next, Sender, Worker as SendWorker},
         udp::UdpSocket,
         waker::{Interest, Parker, Waker},
     },
@@ -66,7 +66,7 @@ pub(super) fn start<Sub>(setup: Setup<Sub>) -> io::Result<Started>
 where
     Sub: event::Subscriber + Clone,
 {
-    let pool = Pool::new(setup.config.pool.clone())
+    let pool = Pool::new(setup.config.pool)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let now = setup.clock.get_time();
 
