@@ -249,7 +249,7 @@ pub struct AcceptInfo {
 
 /// A stream in the accept queue
 ///
-/// Dropping it refuses the stream, as [`Builder::prune`] does.
+/// Dropping it refuses the stream, as a full accept queue does.
 pub struct Builder<Sub: event::Subscriber> {
     handle: Option<Handle<Sub>>,
     received: Timestamp,

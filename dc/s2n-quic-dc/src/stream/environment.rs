@@ -2,7 +2,7 @@
 
 //! Where streams live: sockets, workers, the descriptor pool and the clock.
 //!
-//! What is in [`core`] knows no runtime. An environment drives it: [`tokio`] with threads and real sockets.
+//! The core of an environment knows no runtime. [`tokio`] drives it with threads and real sockets.
 
 use crate::{clock, event};
 use s2n_quic_core::time::Clock as _;
