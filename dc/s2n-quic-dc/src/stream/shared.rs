@@ -206,6 +206,7 @@ impl Shared {
         remote: SocketAddr,
         source_queue_id: Option<VarInt>,
         now: Timestamp,
+        wakes: &mut Wakes,
     ) {
         self.last_activity.fetch_max(ticks(now), Ordering::Relaxed);
         if !self.address.is_confirmed() {
@@ -217,8 +218,9 @@ impl Shared {
                     }),
                 );
             }
-            let permit = self.permit.lock().take();
-            drop(permit);
+            if let Some(permit) = self.permit.lock().take() {
+                wakes.push(permit.confirm());
+            }
         }
     }
 
@@ -243,15 +245,16 @@ impl Shared {
 
     /// Ends both halves without a word to the peer
     pub(crate) fn fail(&self, send: send::ErrorKind, recv: recv::ErrorKind, now: Timestamp) {
-        let mut wakes = self
-            .recv
-            .lock()
-            .fail(recv::Error::new(recv), Location::Local, self, now);
-        wakes.append(
-            self.send
-                .lock()
-                .fail(send::Error::new(send), Location::Local, self, now),
-        );
+        let mut wakes = {
+            let mut half = self.recv.lock();
+            half.fail(recv::Error::new(recv), Location::Local, self, now);
+            half.take_wakes()
+        };
+        {
+            let mut half = self.send.lock();
+            half.fail(send::Error::new(send), Location::Local, self, now);
+            wakes.append(half.take_wakes());
+        }
         wakes.append(self.inbox.wake_reader());
         wakes.wake();
     }
@@ -262,17 +265,21 @@ impl Shared {
             return;
         };
         let error = VarInt::from_u8(number).into();
+        let mut wakes = Wakes::default();
         {
             let mut recv = self.recv.lock();
             let error = recv::Error::new(recv::ErrorKind::ApplicationError { error });
-            recv.on_local_error(error, code, self, now).wake();
+            recv.on_local_error(error, code, self, now);
             recv.transmit_control(self, now);
+            wakes.append(recv.take_wakes());
         }
         {
             let mut send = self.send.lock();
             let error = send::Error::new(send::ErrorKind::ApplicationError { error });
-            send.on_local_error(error, code, self, now).wake();
+            send.on_local_error(error, code, self, now);
+            wakes.append(send.take_wakes());
         }
+        wakes.wake();
         self.close_half(Half::Read);
         self.close_half(Half::Write);
         self.settle(now);
@@ -289,7 +296,11 @@ impl Shared {
         }
         let mut wakes = Wakes::default();
         recv::worker::on_timer(self, now, &mut wakes);
-        wakes.append(self.send.lock().on_timer(self, now));
+        {
+            let mut send = self.send.lock();
+            send.on_timer(self, now);
+            wakes.append(send.take_wakes());
+        }
         wakes.wake();
         if self.is_idle(now) {
             self.fail(
@@ -370,7 +381,9 @@ impl Drop for Shared {
         let mut send = this.send.lock();
         send.on_completions(this);
         send.clear(this, this.now());
+        let wakes = send.take_wakes();
         drop(send);
+        wakes.wake();
         self.path.remove_flow(self.flow, self.now());
         self.publish(self.now(), Event::Closed(builder::ConnectionClosed {}));
     }

@@ -42,7 +42,8 @@ struct State {
 /// A stream's place; dropping it confirms the key id or gives it up, which frees the place either way
 #[must_use]
 pub(crate) struct Permit {
-    admission: Admission,
+    /// `None` once the place is free
+    admission: Option<Admission>,
     key_id: u64,
 }
 
@@ -68,15 +69,10 @@ impl Admission {
         (state.unconfirmed.len(), state.waiters.len())
     }
 
-    fn release(&self, key_id: u64) {
-        let waker = {
-            let mut state = self.state.lock();
-            state.unconfirmed.remove(&key_id);
-            state.next_waker()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+    fn release(&self, key_id: u64) -> Option<Waker> {
+        let mut state = self.state.lock();
+        state.unconfirmed.remove(&key_id);
+        state.next_waker()
     }
 }
 
@@ -139,7 +135,7 @@ where
             let result = (this.take)().map(|(value, key_id)| {
                 state.next = state.next.max(key_id + 1);
                 state.unconfirmed.insert(key_id);
-                let admission = this.admission.clone();
+                let admission = Some(this.admission.clone());
                 (value, Permit { admission, key_id })
             });
             (result, state.next_waker())
@@ -166,9 +162,23 @@ impl<F> Drop for Opening<F> {
     }
 }
 
+impl Permit {
+    /// The peer knows the key id. Returns whom to wake, for callers that hold locks.
+    pub(crate) fn confirm(mut self) -> Option<Waker> {
+        self.free()
+    }
+
+    fn free(&mut self) -> Option<Waker> {
+        let admission = self.admission.take()?;
+        admission.release(self.key_id)
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.admission.release(self.key_id);
+        if let Some(waker) = self.free() {
+            waker.wake();
+        }
     }
 }
 

@@ -5,7 +5,8 @@
 //! The one rule: bytes come before the error that follows them, and a clean end is reported only when every byte up to the final offset
 //! was authenticated.
 
-use super::{worker, AckMode, ReadMode};
+use super::worker;
+pub use super::{AckMode, ReadMode};
 use crate::{
     credentials,
     event::{self, builder},
@@ -152,7 +153,9 @@ impl<Sub: event::Subscriber> Reader<Sub> {
             recv.transmit_control(shared, now);
         }
         let timeout = recv.next_timeout(shared, now);
+        let wakes = recv.take_wakes();
         drop(recv);
+        wakes.wake();
         if let Timeout::At(at) = timeout {
             shared.arm(at);
         }
@@ -216,7 +219,7 @@ impl<Sub: event::Subscriber> Drop for Reader<Sub> {
     fn drop(&mut self) {
         let shared = &self.handle.shared;
         let now = shared.now();
-        {
+        let wakes = {
             let mut recv = shared.recv.lock();
             // what has arrived may hold the end, and then nobody needs to be stopped
             worker::open_packets(
@@ -228,7 +231,9 @@ impl<Sub: event::Subscriber> Drop for Reader<Sub> {
             );
             recv.on_dropped(std::thread::panicking(), shared, now);
             recv.transmit_control(shared, now);
-        }
+            recv.take_wakes()
+        };
+        wakes.wake();
         shared.publish(
             now,
             Event::ReadShutdown(builder::StreamReadShutdown { background: false }),

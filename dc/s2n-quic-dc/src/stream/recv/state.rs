@@ -39,7 +39,7 @@ use s2n_quic_core::{
 use std::{
     collections::VecDeque,
     sync::Arc,
-    task::{Poll, Wake as _, Waker},
+    task::{Poll, Waker},
 };
 
 /// How long a finished half still answers: the peer's last packet is repeated until it hears that it has arrived
@@ -79,6 +79,8 @@ pub(crate) struct State {
     /// Something is to be said
     is_control_due: bool,
     repeat: Option<Repeat>,
+    /// To be woken once the state is unlocked: see [`State::take_wakes`]
+    wakes: Wakes,
     /// Taken from the inbox and not opened yet: the reader's buffer was full
     pub(super) backlog: VecDeque<Incoming>,
 }
@@ -151,8 +153,14 @@ impl State {
             drained: Vec::new(),
             is_control_due: false,
             repeat: None,
+            wakes: Wakes::default(),
             backlog: VecDeque::new(),
         }
+    }
+
+    /// Whom to wake after the lock on the state is released; whoever called anything in here takes them
+    pub(crate) fn take_wakes(&mut self) -> Wakes {
+        core::mem::take(&mut self.wakes)
     }
 
     /// Takes a packet in; its payload goes straight to `dest` when it is the next one and there is room
@@ -199,9 +207,13 @@ impl State {
         match outcome {
             Ok(()) => {}
             Err(error) if is_fatal(&error) => {
-                shared.on_authenticated(received.remote, packet.source_queue_id(), now);
-                self.on_local_error(error, close_code(&error), shared, now)
-                    .wake();
+                shared.on_authenticated(
+                    received.remote,
+                    packet.source_queue_id(),
+                    now,
+                    &mut self.wakes,
+                );
+                self.on_local_error(error, close_code(&error), shared, now);
                 return Err(error);
             }
             Err(error) => {
@@ -230,7 +242,12 @@ impl State {
             );
         }
 
-        shared.on_authenticated(received.remote, packet.source_queue_id(), now);
+        shared.on_authenticated(
+            received.remote,
+            packet.source_queue_id(),
+            now,
+            &mut self.wakes,
+        );
         self.on_control_numbers(meta.next_expected_control_packet, shared);
         for frame in packet.control_frames_mut() {
             if let Ok(FrameMut::ConnectionClose(close)) = frame {
@@ -328,7 +345,7 @@ impl State {
         packet
             .decrypt_in_place(&self.opener, &shared.control.opener)
             .map_err(Error::from)?;
-        shared.on_authenticated(remote, packet.source_queue_id(), now);
+        shared.on_authenticated(remote, packet.source_queue_id(), now, &mut self.wakes);
         match meta.space {
             stream::PacketSpace::Stream => self.stream.insert(meta.number),
             stream::PacketSpace::Recovery => self.recovery.insert(meta.number),
@@ -451,7 +468,7 @@ impl State {
             ErrorKind::TransportError { code }
         };
         let error = Error::new(kind);
-        self.fail(error, Location::Remote, shared, now).wake();
+        self.fail(error, Location::Remote, shared, now);
         // the acknowledgement of its packet tells the peer that the close has arrived
         self.is_control_due = true;
         Ok(())
@@ -464,31 +481,24 @@ impl State {
         code: CloseCode,
         shared: &Shared,
         now: Timestamp,
-    ) -> Wakes {
+    ) {
         if !matches!(self.phase, Phase::Open) {
-            return Wakes::default();
+            return;
         }
-        let wakes = self.fail(error, Location::Local, shared, now);
+        self.fail(error, Location::Local, shared, now);
         self.phase = Phase::Closing {
             error,
             code,
             attempts: 0,
         };
         self.is_control_due = true;
-        wakes
     }
 
     /// Ends the half without a word
-    pub(crate) fn fail(
-        &mut self,
-        error: Error,
-        source: Location,
-        shared: &Shared,
-        now: Timestamp,
-    ) -> Wakes {
+    pub(crate) fn fail(&mut self, error: Error, source: Location, shared: &Shared, now: Timestamp) {
         // an error after the last byte arrived is not the application's concern
         if !matches!(self.phase, Phase::Open | Phase::Closing { .. }) || self.has_all() {
-            return Wakes::default();
+            return;
         }
         self.phase = Phase::Failed { error };
         self.repeat = None;
@@ -497,7 +507,7 @@ impl State {
             now,
             Event::ReceiverErrored(builder::StreamReceiverErrored { error, source }),
         );
-        shared.inbox.wake_reader()
+        self.wakes.append(shared.inbox.wake_reader());
     }
 
     /// The application let go of its handle
@@ -522,25 +532,25 @@ impl State {
         let error = Error::new(ErrorKind::ApplicationError {
             error: VarInt::from_u8(number).into(),
         });
-        self.on_local_error(error, code, shared, now).wake();
+        self.on_local_error(error, code, shared, now);
         self.reassembler.reset();
     }
 
     /// Sends what is due: an acknowledgement of all that was received, or a close
     pub(crate) fn transmit_control(&mut self, shared: &Arc<Shared>, now: Timestamp) {
-        self.drained.clear();
-        self.completions.drain_into(&mut self.drained);
-        self.drained.clear();
-        if !self.is_control_due || !shared.address.can_send_control() {
-            return;
-        }
-        if self.completions.outstanding() >= MAX_CONTROL_IN_FLIGHT {
-            // called again when one has left
-            let waker = Waker::from(shared.clone());
-            if !self.completions.register(&waker) {
-                shared.clone().wake();
+        loop {
+            self.completions.drain_into(&mut self.drained);
+            self.drained.clear();
+            if !self.is_control_due || !shared.address.can_send_control() {
+                return;
             }
-            return;
+            if self.completions.outstanding() < MAX_CONTROL_IN_FLIGHT {
+                break;
+            }
+            // called again when one has left
+            if self.completions.register(&Waker::from(shared.clone())) {
+                return;
+            }
         }
         if let Poll::Ready(()) = self.transmit(shared, now) {
             self.is_control_due = false;

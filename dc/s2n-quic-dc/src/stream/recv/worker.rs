@@ -46,7 +46,7 @@ pub(super) fn open_packets<B: writer::Storage>(
             let failure = shared.inbox.take(&mut recv.backlog);
             shared.publish(now, socket_event(&recv.backlog));
             if let Some((error, at)) = failure {
-                recv.fail(error, Location::Remote, shared, at).wake();
+                recv.fail(error, Location::Remote, shared, at);
             }
         }
         let Some(Incoming {
@@ -92,6 +92,7 @@ pub(crate) fn drain(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes) {
     if let Timeout::At(at) = recv.next_timeout(shared, now) {
         shared.arm(at);
     }
+    wakes.append(recv.take_wakes());
     drop(recv);
     if is_news {
         wakes.append(shared.inbox.wake_reader());

@@ -179,7 +179,6 @@ impl<Sub: event::Subscriber> Writer<Sub> {
         now: Timestamp,
     ) -> Poll<io::Result<usize>> {
         let shared = &self.handle.shared;
-        let mut wakes = crate::stream::path::Wakes::default();
         let mut send = shared.send.lock();
         send.on_completions(shared);
         if let Some(error) = send.error() {
@@ -204,7 +203,7 @@ impl<Sub: event::Subscriber> Writer<Sub> {
                 handle: &self.handle,
                 now,
             };
-            match turn.poll(cx, buf, is_fin, &mut wakes) {
+            match turn.poll(cx, buf, is_fin) {
                 Poll::Ready(Ok(len)) => {
                     written += len;
                     outcome = Poll::Ready(Ok(written));
@@ -220,6 +219,7 @@ impl<Sub: event::Subscriber> Writer<Sub> {
             }
         }
         let timeout = send.next_timeout(now);
+        let mut wakes = send.take_wakes();
         drop(send);
         if written > 0 || outcome.is_ready() {
             // a write that reports bytes does not wait: it leaves every line that it may have joined
@@ -254,7 +254,9 @@ impl<Sub: event::Subscriber> Writer<Sub> {
         send.transmit_end(shared, now);
         shared.close_half(Half::Write);
         let timeout = send.next_timeout(now);
+        let wakes = send.take_wakes();
         drop(send);
+        wakes.wake();
         shared.publish(
             now,
             Event::WriteShutdown(builder::StreamWriteShutdown {
@@ -320,7 +322,6 @@ impl<Sub: event::Subscriber> Turn<'_, Sub> {
         cx: &mut Context<'_>,
         buf: &mut S,
         is_fin: bool,
-        wakes: &mut crate::stream::path::Wakes,
     ) -> Poll<Result<usize, Error>> {
         let Self {
             send,
@@ -363,7 +364,7 @@ impl<Sub: event::Subscriber> Turn<'_, Sub> {
         let datagram_len = shared.datagram_len();
         let want = queue::window_for(credit, datagram_len);
         let (taken, more) = shared.path.poll_take(shared.flow, want, cx.waker(), now);
-        wakes.append(more);
+        send.wakes.append(more);
         let window = match taken {
             Poll::Ready(window) => window,
             Poll::Pending => {
@@ -377,7 +378,7 @@ impl<Sub: event::Subscriber> Turn<'_, Sub> {
         let descriptor = match pool.poll_alloc(class, waiter, cx) {
             Poll::Ready(descriptor) => descriptor,
             Poll::Pending => {
-                wakes.append(shared.path.release(window, now));
+                send.wakes.append(shared.path.release(window, now));
                 send.block(Blocked::Elsewhere, cx.waker());
                 return Poll::Pending;
             }
@@ -389,15 +390,11 @@ impl<Sub: event::Subscriber> Turn<'_, Sub> {
             window,
             descriptor,
         };
-        let (len, more) = match send.transmit(batch, shared, now) {
-            Ok(sent) => sent,
-            Err(error) => {
-                wakes.append(shared.path.release(window, now));
-                return Poll::Ready(Err(error));
-            }
-        };
-        wakes.append(more);
-        Poll::Ready(Ok(len))
+        let sent = send.transmit(batch, shared, now);
+        if sent.is_err() {
+            send.wakes.append(shared.path.release(window, now));
+        }
+        Poll::Ready(sent)
     }
 }
 
@@ -457,7 +454,8 @@ impl<Sub: event::Subscriber> Drop for Writer<Sub> {
                 error: s2n_quic_core::varint::VarInt::from_u8(1).into(),
             });
             let mut send = shared.send.lock();
-            let wakes = send.on_local_error(error, CloseCode::APPLICATION, shared, now);
+            send.on_local_error(error, CloseCode::APPLICATION, shared, now);
+            let wakes = send.take_wakes();
             drop(send);
             wakes.wake();
         } else {

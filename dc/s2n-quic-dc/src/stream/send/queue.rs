@@ -29,7 +29,6 @@ use crate::{
     },
     stream::{
         events::Event,
-        path::Wakes,
         send::{Error, ErrorKind},
         shared::{CloseCode, Shared, TAG_LEN},
     },
@@ -82,7 +81,7 @@ impl State {
         batch: Batch<'_, B>,
         shared: &Shared,
         now: Timestamp,
-    ) -> Result<(usize, Wakes), Error>
+    ) -> Result<usize, Error>
     where
         B: storage::Infallible,
     {
@@ -211,7 +210,8 @@ impl State {
         self.submit(record, message, Priority::Data, true, departure, shared);
         self.probe.deadline = None;
         self.arm_probe(shared, departure);
-        Ok((payload_len as usize, wakes))
+        self.wakes.append(wakes);
+        Ok(payload_len as usize)
     }
 
     /// Says that nothing follows, in a packet of its own. It needs neither credit nor room in the window; without a descriptor it is tried
@@ -234,12 +234,9 @@ impl State {
             window: 0,
             descriptor,
         };
-        match self.transmit(batch, shared, now) {
-            Ok((_, wakes)) => wakes.wake(),
+        if let Err(error) = self.transmit(batch, shared, now) {
             // offsets and numbers are used up: the peer hears of it as an error
-            Err(error) => self
-                .on_local_error(error, CloseCode::APPLICATION, shared, now)
-                .wake(),
+            self.on_local_error(error, CloseCode::APPLICATION, shared, now);
         }
     }
 
@@ -247,7 +244,8 @@ impl State {
     pub(super) fn transmit_retransmissions(&mut self, shared: &Shared, now: Timestamp) {
         while let Some((data, packet_len)) = self.retransmissions.pop_front() {
             if self.records.is_acknowledged(&data) {
-                shared.path.release(u64::from(packet_len), now).wake();
+                self.wakes
+                    .append(shared.path.release(u64::from(packet_len), now));
                 continue;
             }
             if !self.transmit_copy(data, packet_len, shared, now) {
@@ -278,7 +276,8 @@ impl State {
             if self.transmit_copy(data, packet_len, shared, now) {
                 shared.counters().probes.add(1);
             } else {
-                shared.path.release(u64::from(packet_len), now).wake();
+                self.wakes
+                    .append(shared.path.release(u64::from(packet_len), now));
             }
         }
     }

@@ -75,6 +75,8 @@ pub(crate) struct State {
     pub(super) is_end_due: bool,
     /// The writer that waits, and for what
     blocked: Option<(Blocked, Waker)>,
+    /// To be woken once the state is unlocked: see [`State::take_wakes`]
+    pub(super) wakes: Wakes,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -160,6 +162,7 @@ impl State {
             congestion_experienced: 0,
             is_end_due: false,
             blocked: None,
+            wakes: Wakes::default(),
         }
     }
 
@@ -178,6 +181,11 @@ impl State {
 
     pub(crate) fn is_terminal(&self) -> bool {
         matches!(self.phase, Phase::Finished | Phase::Failed { .. })
+    }
+
+    /// Whom to wake after the lock on the state is released; whoever called anything in here takes them
+    pub(crate) fn take_wakes(&mut self) -> Wakes {
+        core::mem::take(&mut self.wakes)
     }
 
     pub(super) fn block(&mut self, blocked: Blocked, waker: &Waker) {
@@ -224,11 +232,10 @@ impl State {
         packet: &mut packet::control::decoder::Packet<'_>,
         shared: &Shared,
         now: Timestamp,
-    ) -> Wakes {
+    ) {
         let number = packet.packet_number().as_u64();
         self.next_expected_control_packet = self.next_expected_control_packet.max(number + 1);
 
-        let mut wakes = Wakes::default();
         let mut acknowledged = Acknowledged::default();
         for frame in packet.control_frames_mut() {
             match frame {
@@ -246,21 +253,20 @@ impl State {
                     }
                 }
                 Ok(FrameMut::ConnectionClose(close)) => {
-                    wakes.append(self.apply(acknowledged, shared, now));
-                    wakes.append(self.on_remote_close(&close, shared, now));
-                    return wakes;
+                    self.apply(acknowledged, shared, now);
+                    self.on_remote_close(&close, shared, now);
+                    return;
                 }
                 Ok(_) => {}
                 Err(decoder) => {
                     let error = Error::new(ErrorKind::FrameError { decoder });
-                    wakes.append(self.apply(acknowledged, shared, now));
-                    wakes.append(self.on_local_error(error, CloseCode::APPLICATION, shared, now));
-                    return wakes;
+                    self.apply(acknowledged, shared, now);
+                    self.on_local_error(error, CloseCode::APPLICATION, shared, now);
+                    return;
                 }
             }
         }
-        wakes.append(self.apply(acknowledged, shared, now));
-        wakes
+        self.apply(acknowledged, shared, now);
     }
 
     fn on_ack_frame<A: AckRanges>(
@@ -355,8 +361,7 @@ impl State {
     }
 
     /// Draws the consequences of what a control packet acknowledged
-    fn apply(&mut self, acknowledged: Acknowledged, shared: &Shared, now: Timestamp) -> Wakes {
-        let mut wakes = Wakes::default();
+    fn apply(&mut self, acknowledged: Acknowledged, shared: &Shared, now: Timestamp) {
         if acknowledged.bytes > 0 {
             if !self.recovery.is_empty() {
                 self.discard_superseded(shared, now);
@@ -370,7 +375,7 @@ impl State {
                     {
                         self.newest = Some(newest);
                     }
-                    wakes.append(shared.path.on_ack(
+                    self.wakes.append(shared.path.on_ack(
                         path::Acknowledged {
                             bytes: acknowledged.bytes,
                             in_flight: acknowledged.in_flight,
@@ -380,7 +385,9 @@ impl State {
                         now,
                     ));
                 }
-                None => wakes.append(shared.path.release(acknowledged.bytes, now)),
+                None => self
+                    .wakes
+                    .append(shared.path.release(acknowledged.bytes, now)),
             }
             self.probe.backoff = 1;
             self.probe.deadline = None;
@@ -393,8 +400,7 @@ impl State {
         self.transmit_retransmissions(shared, now);
         self.arm_probe(shared, now);
         self.try_finish();
-        self.wake_if_unblocked(&mut wakes);
-        wakes
+        self.wake_if_unblocked();
     }
 
     /// Copies whose data arrived by another copy leave the account
@@ -423,7 +429,8 @@ impl State {
             shared.path.on_discard(usize::from(info.packet_len));
         }
         self.records.settle(info.record, info.packet_len);
-        shared.path.release(u64::from(info.packet_len), now).wake();
+        self.wakes
+            .append(shared.path.release(u64::from(info.packet_len), now));
     }
 
     fn detect_losses(&mut self, shared: &Shared, now: Timestamp) {
@@ -485,7 +492,8 @@ impl State {
         let data = match info.content {
             Content::Data(data) if !self.records.is_acknowledged(&data) => data,
             Content::Data(_) | Content::Probe => {
-                shared.path.release(u64::from(info.packet_len), now).wake();
+                self.wakes
+                    .append(shared.path.release(u64::from(info.packet_len), now));
                 return;
             }
         };
@@ -507,8 +515,7 @@ impl State {
     }
 
     /// The timers of this half; the idle timer is the stream's
-    pub(crate) fn on_timer(&mut self, shared: &Shared, now: Timestamp) -> Wakes {
-        let mut wakes = Wakes::default();
+    pub(crate) fn on_timer(&mut self, shared: &Shared, now: Timestamp) {
         self.on_completions(shared);
         if self.loss_deadline.is_some_and(|deadline| deadline <= now) {
             self.detect_losses(shared, now);
@@ -518,14 +525,13 @@ impl State {
             self.transmit_end(shared, now);
         }
         if matches!(self.blocked, Some((Blocked::Elsewhere, _))) {
-            wakes.append(shared.path.reclaim(now));
+            self.wakes.append(shared.path.reclaim(now));
         }
         if self.probe.deadline.is_some_and(|deadline| deadline <= now) {
             self.on_probe_timeout(shared, now);
         }
         self.try_finish();
-        self.wake_if_unblocked(&mut wakes);
-        wakes
+        self.wake_if_unblocked();
     }
 
     fn on_probe_timeout(&mut self, shared: &Shared, now: Timestamp) {
@@ -585,7 +591,7 @@ impl State {
         close: &frame::ConnectionClose<'_>,
         shared: &Shared,
         now: Timestamp,
-    ) -> Wakes {
+    ) {
         let code = close.error_code;
         let kind = if close.frame_type.is_none() {
             ErrorKind::ApplicationError { error: code.into() }
@@ -596,16 +602,15 @@ impl State {
                 self.phase = Phase::Finished;
             }
             self.transmit_answer(shared, now);
-            return Wakes::default();
+            return;
         } else {
             ErrorKind::TransportError { code }
         };
         let error = Error::new(kind);
-        let mut wakes = self.fail(error, Location::Remote, shared, now);
+        self.fail(error, Location::Remote, shared, now);
         // tells the peer that its close has arrived
         self.transmit_answer(shared, now);
-        wakes.append(shared.on_peer_closed(kind, now));
-        wakes
+        self.wakes.append(shared.on_peer_closed(kind, now));
     }
 
     /// Ends the half and tells the peer why
@@ -615,11 +620,11 @@ impl State {
         code: CloseCode,
         shared: &Shared,
         now: Timestamp,
-    ) -> Wakes {
+    ) {
         if self.is_over() {
-            return Wakes::default();
+            return;
         }
-        let wakes = self.fail(error, Location::Local, shared, now);
+        self.fail(error, Location::Local, shared, now);
         self.phase = Phase::Closing {
             error,
             code,
@@ -628,21 +633,13 @@ impl State {
         self.transmit_close(shared, now);
         self.probe.backoff = 1;
         self.arm_probe(shared, now);
-        wakes
     }
 
     /// Ends the half without a word: the peer said so, or there is nobody to tell
-    pub(crate) fn fail(
-        &mut self,
-        error: Error,
-        source: Location,
-        shared: &Shared,
-        now: Timestamp,
-    ) -> Wakes {
-        let mut wakes = Wakes::default();
-        wakes.push(self.blocked.take().map(|(_, waker)| waker));
+    pub(crate) fn fail(&mut self, error: Error, source: Location, shared: &Shared, now: Timestamp) {
+        self.wakes.push(self.blocked.take().map(|(_, waker)| waker));
         if self.is_over() {
-            return wakes;
+            return;
         }
         self.clear(shared, now);
         self.phase = Phase::Failed { error };
@@ -650,7 +647,6 @@ impl State {
             now,
             Event::SenderErrored(builder::StreamSenderErrored { error, source }),
         );
-        wakes
     }
 
     fn is_over(&self) -> bool {
@@ -685,7 +681,8 @@ impl State {
             self.discard(info, shared, now);
         }
         for (_, bytes) in core::mem::take(&mut self.retransmissions) {
-            shared.path.release(u64::from(bytes), now).wake();
+            self.wakes
+                .append(shared.path.release(u64::from(bytes), now));
         }
         self.records.forget_data();
         self.unacknowledged = 0;
@@ -693,7 +690,7 @@ impl State {
         self.loss_deadline = None;
     }
 
-    fn wake_if_unblocked(&mut self, wakes: &mut Wakes) {
+    fn wake_if_unblocked(&mut self) {
         let is_unblocked = match &self.blocked {
             None => false,
             Some((Blocked::StreamCredit, _)) => self.flow.available(1).is_ok(),
@@ -703,7 +700,7 @@ impl State {
             Some((Blocked::Elsewhere, _)) => false,
         };
         if is_unblocked {
-            wakes.push(self.blocked.take().map(|(_, waker)| waker));
+            self.wakes.push(self.blocked.take().map(|(_, waker)| waker));
         }
     }
 }

@@ -50,10 +50,13 @@ pub(crate) fn on_control_packet(shared: &Shared, received: Received<'_>, now: Ti
         shared.counters().dropped.unauthenticated.add(1);
         return Wakes::default();
     }
-    shared.on_authenticated(received.remote, packet.source_queue_id(), now);
+    let mut wakes = Wakes::default();
+    shared.on_authenticated(received.remote, packet.source_queue_id(), now, &mut wakes);
     // control packets are addressed to our queue, so the peer knows it
     shared.on_answered();
     let mut send = shared.send.lock();
     send.on_completions(shared);
-    send.on_control_packet(&mut packet, shared, now)
+    send.on_control_packet(&mut packet, shared, now);
+    wakes.append(send.take_wakes());
+    wakes
 }
