@@ -35,6 +35,12 @@ use std::{io, net::SocketAddr, sync::Arc};
 /// Every packet ends with a tag of this many bytes
 pub(crate) const TAG_LEN: usize = 16;
 
+/// How soon a stream that is over looks whether its last transmissions have left
+const COMPLETION_RETRY: Duration = Duration::from_millis(10);
+
+/// Timers that are due are served again no sooner than this, so that a deadline in the past cannot keep the worker busy
+const MIN_TIMER: Duration = Duration::from_millis(1);
+
 /// No deadline is armed
 const DISARMED: u64 = u64::MAX;
 
@@ -314,26 +320,36 @@ impl Shared {
 
     /// Arms the timer for what comes next, or lets the stream go once all is said
     pub(crate) fn settle(self: &Arc<Self>, now: Timestamp) {
-        let recv_timeout = {
+        let (recv_timeout, recv_is_over) = {
             let recv = self.recv.lock();
-            recv.next_timeout(self, now)
+            (recv.next_timeout(self, now), recv.is_terminal())
         };
-        let (send_timeout, send_is_quiet) = {
+        let (send_timeout, send_is_over, send_is_quiet) = {
             let mut send = self.send.lock();
             send.on_completions(self);
-            (send.next_timeout(now), send.is_quiet())
+            (send.next_timeout(now), send.is_terminal(), send.is_quiet())
         };
-        let idle = self.last_heard() + self.idle_timeout;
-        let next = match (recv_timeout, send_is_quiet) {
-            (recv::state::Timeout::Done, true) => {
-                self.release();
-                return;
-            }
-            (recv::state::Timeout::At(at), _) => at,
-            (recv::state::Timeout::Idle | recv::state::Timeout::Done, _) => idle,
+        if recv_timeout == recv::state::Timeout::Done && send_is_quiet {
+            self.release();
+            return;
+        }
+        let recv_timeout = match recv_timeout {
+            recv::state::Timeout::At(at) => Some(at),
+            recv::state::Timeout::Idle | recv::state::Timeout::Done => None,
         };
-        let next = send_timeout.map_or(next, |at| at.min(next)).min(idle);
-        self.arm(next.max(now + Duration::from_millis(1)));
+        // once both halves are over, nothing is expected of the peer; only the application's handles may still be there
+        let idle = match (recv_is_over, send_is_over) {
+            (true, true) if send_is_quiet => None,
+            (true, true) => Some(now + COMPLETION_RETRY),
+            _ => Some(self.last_heard() + self.idle_timeout),
+        };
+        let next = [recv_timeout, send_timeout, idle]
+            .into_iter()
+            .flatten()
+            .min();
+        if let Some(next) = next {
+            self.arm(next.max(now + MIN_TIMER));
+        }
     }
 
     /// Has the worker call [`Shared::on_timer`] no later than at `deadline`

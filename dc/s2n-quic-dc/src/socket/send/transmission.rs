@@ -34,7 +34,8 @@ pub(crate) struct Token {
 
 /// The order in which due transmissions leave
 ///
-/// Strict: what is due at a lower number goes first. Control packets are few and small, and retransmissions are bounded by what was
+/// What is due at a lower number goes first; only what the socket refused to take a moment ago, at most one round, goes before
+/// everything. Control packets are few and small, and retransmissions are bounded by what was
 /// lost, so data is delayed by them and not starved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Priority {

@@ -128,8 +128,13 @@ impl<S: Socket> Worker<S> {
     }
 
     /// Nobody submits any more, and everything has left
-    pub(crate) fn is_done(&self) -> bool {
-        self.sender.is_finishing.load(Ordering::Acquire) && self.is_empty()
+    pub(crate) fn is_done(&mut self) -> bool {
+        if !self.sender.is_finishing.load(Ordering::Acquire) {
+            return false;
+        }
+        // what was submitted since the last poll has not left
+        self.accept();
+        self.is_empty()
     }
 
     fn is_empty(&self) -> bool {

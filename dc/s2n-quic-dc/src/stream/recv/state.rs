@@ -452,7 +452,12 @@ impl State {
     }
 
     pub(crate) fn is_terminal(&self) -> bool {
-        !matches!(self.phase, Phase::Open | Phase::Closing { .. })
+        match self.phase {
+            // what is missing is only the application's reading
+            Phase::Open => self.has_all(),
+            Phase::Closing { .. } => false,
+            Phase::TimeWait { .. } | Phase::Failed { .. } => true,
+        }
     }
 
     fn on_remote_close(
@@ -497,8 +502,10 @@ impl State {
     /// Ends the half without a word
     pub(crate) fn fail(&mut self, error: Error, source: Location, shared: &Shared, now: Timestamp) {
         // an error after the last byte arrived is not the application's concern
-        if !matches!(self.phase, Phase::Open | Phase::Closing { .. }) || self.has_all() {
-            return;
+        match self.phase {
+            Phase::Open if self.has_all() => return,
+            Phase::Open | Phase::Closing { .. } => {}
+            Phase::TimeWait { .. } | Phase::Failed { .. } => return,
         }
         self.phase = Phase::Failed { error };
         self.repeat = None;

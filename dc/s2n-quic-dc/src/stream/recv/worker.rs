@@ -27,6 +27,9 @@ pub(crate) const READER_GRACE: Duration = Duration::from_millis(1);
 /// Packets that may pile up before the worker opens them without waiting for the reader
 pub(crate) const MAX_PILE: usize = 256;
 
+/// Packets that one poll opens before other streams of the thread have their turn
+const MAX_PACKETS_PER_POLL: usize = 1024;
+
 /// Opens packets until `dest` is full or none are left; returns how many there were
 pub(super) fn open_packets<B: writer::Storage>(
     recv: &mut State,
@@ -37,7 +40,7 @@ pub(super) fn open_packets<B: writer::Storage>(
 ) -> usize {
     let had_room = dest.has_remaining_capacity();
     let mut count = 0;
-    loop {
+    while count < MAX_PACKETS_PER_POLL {
         recv.read(dest);
         if had_room && !dest.has_remaining_capacity() {
             break;

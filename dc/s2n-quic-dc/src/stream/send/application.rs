@@ -218,6 +218,9 @@ impl<Sub: event::Subscriber> Writer<Sub> {
                 Poll::Pending => break,
             }
         }
+        if outcome.is_ready() {
+            send.unblock();
+        }
         let timeout = send.next_timeout(now);
         let mut wakes = send.take_wakes();
         drop(send);

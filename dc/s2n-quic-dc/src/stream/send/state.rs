@@ -188,6 +188,11 @@ impl State {
         core::mem::take(&mut self.wakes)
     }
 
+    /// The writer does not wait, or not any more
+    pub(super) fn unblock(&mut self) {
+        self.blocked = None;
+    }
+
     pub(super) fn block(&mut self, blocked: Blocked, waker: &Waker) {
         self.blocked = Some((blocked, waker.clone()));
     }
@@ -363,9 +368,7 @@ impl State {
     /// Draws the consequences of what a control packet acknowledged
     fn apply(&mut self, acknowledged: Acknowledged, shared: &Shared, now: Timestamp) {
         if acknowledged.bytes > 0 {
-            if !self.recovery.is_empty() {
-                self.discard_superseded(shared, now);
-            }
+            self.discard_superseded(shared, now);
             self.flow.on_acknowledged(acknowledged.data_bytes);
             match acknowledged.newest {
                 Some((newest, departed)) => {
@@ -416,6 +419,16 @@ impl State {
         );
         for info in superseded {
             self.discard(info, shared, now);
+        }
+        // those that wait for a descriptor as well, before their origin's name goes to another record
+        let mut released = 0;
+        self.retransmissions.retain(|(data, packet_len)| {
+            let is_acknowledged = self.records.is_acknowledged(data);
+            released += u64::from(if is_acknowledged { *packet_len } else { 0 });
+            !is_acknowledged
+        });
+        if released > 0 {
+            self.wakes.append(shared.path.release(released, now));
         }
     }
 
