@@ -31,3 +31,8 @@ pub mod recv;
 pub mod send;
 pub mod server;
 pub(crate) mod shared;
+
+/// Names of protocols, where services of the published crate look for them
+pub mod socket {
+    pub use super::Protocol;
+}
