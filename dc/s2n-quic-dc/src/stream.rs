@@ -36,3 +36,8 @@ pub(crate) mod shared;
 pub mod socket {
     pub use super::Protocol;
 }
+
+#[cfg(all(test, not(loom)))]
+mod testing;
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -11,7 +11,7 @@ use crate::{
         address::Address,
         application::{Builder, Handle, Stream},
         environment::{
-            core::{Acceptor, Core, Opening, Shard, WeakGuard},
+            core::{Acceptor, Core, Guard, Opening, Shard, WeakGuard},
             tokio::Environment,
             udp::IDLE_TIMEOUT,
             Environment as _,
@@ -62,7 +62,22 @@ where
             "the environment was built without a pool, so it has no sockets",
         )
     })?;
-    let core = &started.core;
+    let guard = started.guard.clone();
+    let events = env.subscriber().clone();
+    open_on(&started.core, guard, events, peer, acceptor_addr).await
+}
+
+/// As [`open`], on an environment in its parts
+pub(crate) async fn open_on<Sub>(
+    core: &Arc<Core>,
+    guard: Guard,
+    events: Sub,
+    peer: map::Peer,
+    acceptor_addr: SocketAddr,
+) -> io::Result<Stream<Sub>>
+where
+    Sub: event::Subscriber + Clone,
+{
     let shard = core.next_shard().ok_or(io::ErrorKind::NotConnected)?;
     let remote = reachable(acceptor_addr, shard.local_addr)?;
 
@@ -82,7 +97,7 @@ where
         .await?;
     let (keys, params) = keys;
 
-    let subscriber = subscriber(env.subscriber().clone(), core.clock.get_time());
+    let subscriber = subscriber(events, core.clock.get_time());
     let queue_id = shard.routes.next_id();
     let shared = build(
         New {
@@ -104,7 +119,7 @@ where
     Ok(Stream::new(Handle {
         shared,
         subscriber,
-        guard: started.guard.clone(),
+        guard,
     }))
 }
 

@@ -56,6 +56,7 @@ impl<T, S> Queue<T, S> {
             state: Mutex::new(State {
                 entries: Vec::new(),
                 phase: Phase::Open(None),
+                is_abandoned: false,
                 outstanding: 0,
                 dropped: 0,
             }),
@@ -125,6 +126,11 @@ impl<T, S> Queue<T, S> {
         };
     }
 
+    /// Has what is still waiting not be sent: [`Ticket::is_alive`] says no from now on. Completions arrive all the same.
+    pub fn abandon(&self) {
+        self.state.lock().is_abandoned = true;
+    }
+
     /// Takes a completion in, or gives it back to be dropped unlocked.
     fn push(&self, completion: Completion<T, S>) -> Result<Option<Waker>, Completion<T, S>> {
         let mut state = self.state.lock();
@@ -142,8 +148,9 @@ impl<T, S> Queue<T, S> {
         }
     }
 
-    fn is_open(&self) -> bool {
-        matches!(self.state.lock().phase, Phase::Open(_))
+    fn is_wanted(&self) -> bool {
+        let state = self.state.lock();
+        matches!(state.phase, Phase::Open(_)) && !state.is_abandoned
     }
 }
 
@@ -170,7 +177,7 @@ impl<T, S> Ticket<T, S> {
     ///
     /// The answer may be outdated at once, in one direction: a dead stream stays dead.
     pub fn is_alive(&self) -> bool {
-        self.queue.upgrade().is_some_and(|queue| queue.is_open())
+        self.queue.upgrade().is_some_and(|queue| queue.is_wanted())
     }
 
     /// What was submitted.
@@ -221,6 +228,8 @@ impl<T: fmt::Debug, S> fmt::Debug for Ticket<T, S> {
 struct State<T, S> {
     entries: Vec<Completion<T, S>>,
     phase: Phase,
+    /// Nobody wants what was submitted to be sent any more
+    is_abandoned: bool,
     /// `entries.len() <= outstanding`; the rest are tickets
     outstanding: usize,
     dropped: u64,

@@ -95,11 +95,6 @@ impl Config {
     /// [`ConfigError`], or [`pool::ConfigError`] for what belongs to the pool, as the source of an `InvalidInput`.
     pub fn validate(&self) -> io::Result<()> {
         check(
-            "max_packet_size",
-            self.max_packet_size.into(),
-            1200..=65_535,
-        )?;
-        check(
             "max_in_flight_transmissions",
             self.max_in_flight_transmissions,
             1..=1024,

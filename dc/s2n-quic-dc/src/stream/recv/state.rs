@@ -496,6 +496,8 @@ impl State {
             code,
             attempts: 0,
         };
+        // that the peer has seen an earlier packet does not say that it has seen the close
+        self.remembered.clear();
         self.is_control_due = true;
     }
 

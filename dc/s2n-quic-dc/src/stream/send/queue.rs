@@ -25,7 +25,7 @@ use crate::{
     },
     socket::{
         pool::{Class, Purpose, Unfilled},
-        send::transmission::{Congestion, Priority, Token, Transmission},
+        send::transmission::{Congestion, Priority, Ticket, Token, Transmission},
     },
     stream::{
         events::Event,
@@ -418,6 +418,12 @@ impl State {
         };
         self.numbers.recovery += 1;
         let record = self.records.reserve();
+        if self.is_terminal() {
+            // nothing follows that could wait for its acknowledgement, and the peer need not send one: it has no account
+            self.records.fill(record, None, 0);
+            self.submit_unaccounted(record, message, now, shared);
+            return;
+        }
         self.records.fill(record, None, 1);
         shared.path.take_unchecked(packet_len as u64);
         self.recovery.push(
@@ -441,21 +447,44 @@ impl State {
         departure: Timestamp,
         shared: &Shared,
     ) {
-        let ticket = self.completions.ticket(Token {
-            record: Some(record),
-            is_data,
-            len: message.payload().len() as u32,
-        });
+        let congestion = Congestion {
+            path: shared.path.clone(),
+            bytes: message.payload().len(),
+        };
+        let ticket = self.ticket(record, &message, is_data);
         shared.shard.sender.submit(Transmission {
-            congestion: Some(Congestion {
-                path: shared.path.clone(),
-                bytes: message.payload().len(),
-            }),
+            congestion: Some(congestion),
             message,
             departure,
             priority,
             ticket: Some(ticket),
         });
+    }
+
+    /// As an acknowledgement: neither the window nor the controller knows of it
+    fn submit_unaccounted(
+        &mut self,
+        record: RecordId,
+        message: Message,
+        departure: Timestamp,
+        shared: &Shared,
+    ) {
+        let ticket = self.ticket(record, &message, false);
+        shared.shard.sender.submit(Transmission {
+            congestion: None,
+            message,
+            departure,
+            priority: Priority::Control,
+            ticket: Some(ticket),
+        });
+    }
+
+    fn ticket(&self, record: RecordId, message: &Message, is_data: bool) -> Ticket {
+        self.completions.ticket(Token {
+            record: Some(record),
+            is_data,
+            len: message.payload().len() as u32,
+        })
     }
 }
 

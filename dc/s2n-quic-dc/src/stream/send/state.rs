@@ -655,6 +655,8 @@ impl State {
             return;
         }
         self.clear(shared, now);
+        // data that nobody will read is not sent; what says so is
+        self.completions.abandon();
         self.phase = Phase::Failed { error };
         shared.publish(
             now,

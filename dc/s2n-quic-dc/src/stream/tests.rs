@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Streams end to end, in simulation: one file per subject.
+//!
+//! The one rule: what is asserted is seen on the network, in the metrics or by the application, not inside a state machine.
+
+#![allow(clippy::unwrap_used)]
+
+use super::testing::{
+    network::{Data, Fate, Kind, Sent, Side},
+    pattern, Agreement, Dice, End, Join, Options, Pair, Stream,
+};
+use crate::socket::pool;
+use core::{
+    future::Future,
+    pin::pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use std::io;
+
+mod acknowledgement;
+mod backpressure;
+mod completion;
+mod memory;
+mod recovery;
+mod silence;
+mod socket_error;
+mod transfer;
+mod wheel;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// Reads to the end
+async fn read_all(stream: &mut Stream) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while stream.read_into(&mut bytes).await? > 0 {}
+    Ok(bytes)
+}
+
+/// Writes all of `bytes` and the end
+async fn write_all(stream: &mut Stream, bytes: &[u8]) -> io::Result<()> {
+    let mut bytes = bytes;
+    stream.write_all_from_fin(&mut bytes).await.map(drop)
+}
+
+/// Has the application at one end write `bytes` and read to the end, both at once
+fn exchange(pair: &mut Pair, stream: Stream, bytes: Vec<u8>) -> Join<io::Result<Vec<u8>>> {
+    let (mut reader, mut writer) = stream.into_split();
+    let writing = pair.spawn("write", async move {
+        let mut bytes = &bytes[..];
+        writer.write_all_from_fin(&mut bytes).await
+    });
+    pair.spawn("read", async move {
+        let mut bytes = Vec::new();
+        while reader.read_into(&mut bytes).await? > 0 {}
+        writing.await?;
+        Ok(bytes)
+    })
+}
+
+/// Drops of `percent` of a hundred datagrams each way
+fn lossy(percent: u64, seed: u64) -> impl FnMut(&Sent) -> Fate {
+    let mut dice = [Dice(seed), Dice(!seed)];
+    move |sent| {
+        if dice[sent.side as usize].percent(percent) {
+            Fate::Drop
+        } else {
+            Fate::Deliver
+        }
+    }
+}
+
+/// Drops the first `count` datagrams for which `f` holds
+fn drop_first(count: usize, f: impl Fn(&Sent) -> bool + Send) -> impl FnMut(&Sent) -> Fate + Send {
+    let mut left = count;
+    move |sent| {
+        if left > 0 && f(sent) {
+            left -= 1;
+            return Fate::Drop;
+        }
+        Fate::Deliver
+    }
+}
+
+/// One poll, as the application's thread would do it: no worker runs meanwhile
+fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Writes `bytes` in one poll and returns how many were taken
+fn write_now(stream: &mut Stream, mut bytes: &[u8]) -> usize {
+    match poll_once(stream.write_from(&mut bytes)) {
+        Poll::Ready(result) => result.unwrap(),
+        Poll::Pending => 0,
+    }
+}
+
+fn data_of(sent: &[Sent]) -> Vec<Data> {
+    sent.iter().filter_map(|sent| sent.kind.data()).collect()
+}
+
+/// Nothing of any stream is left, and every transmission that was made had its one end
+fn assert_at_rest(pair: &Pair) {
+    for (end, side) in [(&pair.client, Side::Client), (&pair.server, Side::Server)] {
+        let metrics = end.metrics();
+        assert_eq!(metrics.streams, 0, "{side:?}");
+        assert_eq!(metrics.wheel_entries, 0, "{side:?}");
+        assert_eq!(metrics.window_outstanding, 0, "{side:?}");
+        assert_eq!(metrics.opens_unconfirmed, 0, "{side:?}");
+        let calls = pair.network.calls(side);
+        let sent: usize = calls.iter().map(|call| call.buffers).sum();
+        assert_eq!(metrics.transmissions_sent, sent as u64, "{side:?}");
+        assert_eq!(metrics.pool.in_use_bytes, spare(end), "{side:?}");
+        assert_eq!(metrics.pool.data_bytes, 0, "{side:?}");
+    }
+}
+
+/// What an environment without streams holds: the buffer for the next receive
+fn spare(end: &End) -> usize {
+    end.core.pool.config().burst_len
+}

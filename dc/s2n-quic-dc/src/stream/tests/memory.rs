@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Item 12: one pool for all that an environment sends and receives, and it outlives who uses it.
+
+use super::*;
+
+fn in_use(end: &End) -> usize {
+    end.pool().in_use_bytes
+}
+
+#[test]
+fn streams_acknowledgements_and_receiving_take_from_the_environments_pool() {
+    let mut pair = Pair::new(Options {
+        joins: false,
+        ..Options::default()
+    });
+    let (mut client, mut server) = pair.connect();
+    pair.run_for(10 * MILLISECOND);
+    let packet_len = pair.client.core.pool.config().packet_len;
+    assert_eq!(in_use(&pair.client), spare(&pair.client));
+    assert_eq!(in_use(&pair.server), spare(&pair.server));
+
+    // data that is queued, and until it is acknowledged
+    assert_eq!(write_now(&mut client, b"request"), 7);
+    assert_eq!(in_use(&pair.client), spare(&pair.client) + packet_len);
+    assert_eq!(pair.client.pool().data_bytes, packet_len);
+
+    // a packet that was received and not read; the acknowledgement is blocked
+    pair.network.block(Side::Server, 10 * MILLISECOND);
+    pair.run_for(MILLISECOND);
+    assert_eq!(in_use(&pair.server), spare(&pair.server) + packet_len);
+    let mut request = Vec::<u8>::new();
+    assert!(poll_once(server.read_into(&mut request)).is_ready());
+    assert_eq!(request, b"request");
+    pair.settle();
+    assert_eq!(pair.server.wheel_depth(), 1);
+    assert_eq!(in_use(&pair.server), spare(&pair.server) + packet_len);
+    assert_eq!(pair.server.pool().data_bytes, 0);
+
+    pair.run_for(50 * MILLISECOND);
+    assert_eq!(in_use(&pair.client), spare(&pair.client));
+    assert_eq!(in_use(&pair.server), spare(&pair.server));
+}
+
+#[test]
+fn small_packets_do_not_pin_a_burst() {
+    let mut pair = Pair::new(Options {
+        joins: false,
+        ..Options::default()
+    });
+    let (mut client, server) = pair.connect();
+    pair.run_for(10 * MILLISECOND);
+    pair.network.block(Side::Client, 10 * MILLISECOND);
+    for _ in 0..10 {
+        assert_eq!(write_now(&mut client, &[1; 100]), 100);
+    }
+    let packet_len = pair.client.core.pool.config().packet_len;
+    assert_eq!(in_use(&pair.client), spare(&pair.client) + 10 * packet_len);
+    drop((client, server));
+    pair.run_for(5 * SECOND);
+    assert_at_rest(&pair);
+}
+
+#[test]
+fn a_burst_is_pinned_until_its_last_packet_is_acknowledged_and_no_longer() {
+    let mut pair = Pair::new(Options::default());
+    let (mut client, mut server) = pair.connect();
+    pair.run_for(10 * MILLISECOND);
+    let is_fifth = |sent: &Sent| {
+        sent.kind
+            .data()
+            .is_some_and(|data| data.number == 5 || sent.kind.is_retransmission())
+    };
+    pair.network.set_faults(move |sent| {
+        if is_fifth(sent) {
+            Fate::Drop
+        } else {
+            Fate::Deliver
+        }
+    });
+    assert_eq!(write_now(&mut client, &pattern(40_000, 1)), 40_000);
+    let reading = pair.spawn(
+        "read",
+        async move { read_all(&mut server).await.unwrap().len() },
+    );
+    pair.run_for(100 * MILLISECOND);
+    let burst_len = pair.client.core.pool.config().burst_len;
+    assert_eq!(pair.client.pool().data_bytes, burst_len);
+    pair.network.clear_faults();
+    pair.run_for(SECOND);
+    assert_eq!(pair.client.pool().data_bytes, 0);
+    drop(client);
+    assert_eq!(pair.block_on(reading, SECOND), 40_000);
+}
+
+#[test]
+fn the_pool_outlives_the_handles_of_a_stream() {
+    let mut pair = Pair::new(Options::default());
+    let (mut client, mut server) = pair.connect();
+    pair.run_for(10 * MILLISECOND);
+    let bytes = pattern(40_000, 1);
+    assert_eq!(write_now(&mut client, &bytes), bytes.len());
+    let (reader, writer) = client.into_split();
+    drop(writer);
+    assert!(pair.client.pool().data_bytes > 0);
+    assert!(pair.block_on(read_all(&mut server), SECOND).unwrap() == bytes);
+    drop((reader, server));
+    pair.run_for(5 * SECOND);
+    assert_at_rest(&pair);
+}
+
+#[test]
+fn what_is_in_the_wheel_goes_back_to_the_pool_when_the_environment_goes() {
+    let mut pair = Pair::new(Options::default());
+    let (mut client, server) = pair.connect();
+    pair.run_for(10 * MILLISECOND);
+    let pools = [pair.client.core.pool.clone(), pair.server.core.pool.clone()];
+    pair.network.block(Side::Client, SECOND);
+    assert_eq!(write_now(&mut client, &pattern(40_000, 1)), 40_000);
+    pair.run_for(MILLISECOND);
+    drop(pair);
+    drop((client, server));
+    for pool in pools {
+        assert_eq!(pool.stats().in_use_bytes, 0, "{:?}", pool.stats());
+    }
+}
+
+#[test]
+fn a_transfer_with_the_smallest_pool_is_slow_and_exact() {
+    let mut options = Options::default();
+    options.pool = pool::Config {
+        max_bytes: 4 << 16,
+        reserve_bytes: 2 << 16,
+        ..options.pool
+    };
+    let mut pair = Pair::new(options);
+    let (client, server) = pair.connect();
+    let bytes = pattern(1_000_000, 1);
+    let at_client = exchange(&mut pair, client, bytes.clone());
+    let at_server = exchange(&mut pair, server, bytes.clone());
+    assert!(pair.block_on(at_client, 60 * SECOND).unwrap() == bytes);
+    assert!(pair.block_on(at_server, 60 * SECOND).unwrap() == bytes);
+    assert!(pair.client.pool().peak_allocated_bytes <= 4 << 16);
+    pair.run_for(5 * SECOND);
+    assert_at_rest(&pair);
+}
