@@ -272,6 +272,15 @@ impl<Sub: event::Subscriber> Builder<Sub> {
             return Err(io::ErrorKind::NotConnected.into());
         };
         let now = handle.shared.now();
+        let error = {
+            let recv = handle.shared.recv.lock();
+            recv.error().filter(|_| recv.buffered_len() == 0)
+        };
+        if let Some(error) = error {
+            // it ended while it waited
+            handle.shared.refuse(CloseCode::PRUNED, now);
+            return Err(error.into());
+        }
         let info = AcceptInfo {
             dc_quic_accept_time: self.enqueued.saturating_duration_since(self.received),
             app_queue_sojourn_time: now.saturating_duration_since(self.enqueued),

@@ -261,6 +261,8 @@ impl Shared {
             half.fail(send::Error::new(send), Location::Local, self, now);
             wakes.append(half.take_wakes());
         }
+        let permit = self.permit.lock().take();
+        wakes.push(permit.and_then(Permit::confirm));
         wakes.append(self.inbox.wake_reader());
         wakes.wake();
     }

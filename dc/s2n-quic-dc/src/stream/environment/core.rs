@@ -226,8 +226,18 @@ impl Core {
     pub(crate) fn remove(&self, shared: &Shared) {
         // dropped after the locks: the last reference may be one of these
         let routed = shared.shard.routes.remove(shared.queue_id);
-        let opened = self.openings.lock().remove(&shared.credentials);
+        let opened = self.remove_opened(shared);
         drop((routed, opened));
+    }
+
+    /// A stream that this side opened may have the credentials of one that the peer opened, so it is not enough to look at those
+    fn remove_opened(&self, shared: &Shared) -> Option<Arc<Shared>> {
+        let mut openings = self.openings.lock();
+        let opened = openings.get(&shared.credentials)?;
+        if !core::ptr::eq(Arc::as_ptr(opened), shared) {
+            return None;
+        }
+        openings.remove(&shared.credentials)
     }
 
     /// Takes in a packet that says that a secret or key is not known at the peer
@@ -312,8 +322,7 @@ impl Core {
     pub(crate) fn clear(&self, shard: &Shard) {
         let routed = shard.routes.clear();
         for shared in &routed {
-            let opened = self.openings.lock().remove(&shared.credentials);
-            drop(opened);
+            drop(self.remove_opened(shared));
         }
         drop(routed);
         let timers = shard.timers.clear();

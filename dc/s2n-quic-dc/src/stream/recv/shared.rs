@@ -68,11 +68,15 @@ impl Inbox {
         wakes
     }
 
-    /// Moves the packets that have arrived to `out`, which is empty
+    /// Moves the packets that have arrived to `out`, which is empty; a failure comes only after all that arrived before it
     pub(crate) fn take(&self, out: &mut VecDeque<Incoming>) -> Option<(Error, Timestamp)> {
         let mut state = self.state.lock();
         core::mem::swap(&mut state.packets, out);
-        state.failure.take()
+        if out.is_empty() {
+            state.failure.take()
+        } else {
+            None
+        }
     }
 
     pub(crate) fn len(&self) -> usize {

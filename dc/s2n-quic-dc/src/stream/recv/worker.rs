@@ -18,7 +18,7 @@ use crate::{
     },
 };
 use core::time::Duration;
-use s2n_quic_core::{buffer::writer, endpoint::Location, time::Timestamp};
+use s2n_quic_core::{buffer::writer, time::Timestamp};
 use std::{collections::VecDeque, sync::Arc};
 
 /// How long the worker leaves packets to a reader that was not waiting when they came: well below the probe timeout of any peer
@@ -49,7 +49,7 @@ pub(super) fn open_packets<B: writer::Storage>(
             let failure = shared.inbox.take(&mut recv.backlog);
             shared.publish(now, socket_event(&recv.backlog));
             if let Some((error, at)) = failure {
-                recv.fail(error, Location::Remote, shared, at);
+                recv.on_peer_gone(error, shared, at);
             }
         }
         let Some(Incoming {

@@ -182,6 +182,10 @@ impl<Sub: event::Subscriber> Writer<Sub> {
         let mut send = shared.send.lock();
         send.on_completions(shared);
         if let Some(error) = send.error() {
+            send.unblock();
+            drop(send);
+            self.waiter.cancel();
+            shared.path.cancel(shared.flow, now).wake();
             return Poll::Ready(Err(error.into()));
         }
         if self.is_shut_down || !matches!(send.phase, Phase::Open) {
@@ -246,7 +250,11 @@ impl<Sub: event::Subscriber> Writer<Sub> {
         }
         let shared = &self.handle.shared;
         let now = shared.now();
+        // a write that was given up keeps its place in line until here
+        self.waiter.cancel();
+        shared.path.cancel(shared.flow, now).wake();
         let mut send = shared.send.lock();
+        send.unblock();
         send.on_completions(shared);
         if let Some(error) = send.error() {
             return if is_drop { Ok(()) } else { Err(error.into()) };

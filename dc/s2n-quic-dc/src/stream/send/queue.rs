@@ -255,7 +255,7 @@ impl State {
         }
     }
 
-    /// Sends copies of the oldest outstanding packets without calling them lost; a packet without payload if there is none
+    /// Sends copies of the oldest outstanding packets without calling them lost; nothing if all of them are still in the wheel
     pub(super) fn transmit_probes(&mut self, probes: usize, shared: &Shared, now: Timestamp) {
         let mut candidates: Vec<(u64, Data, u16)> = self
             .stream
@@ -266,7 +266,6 @@ impl State {
                 Content::Data(data) => Some((data.offset, data, info.packet_len)),
                 Content::Probe => None,
             })
-            .take(2 * probes)
             .collect();
         candidates.sort_by_key(|(offset, data, _)| (*offset, data.number));
         candidates.dedup_by_key(|(_, data, _)| data.number);

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Control packets: what the half tells the peer, and how it knows that the peer has heard.
+//!
+//! The one rule: only the control packet that the peer names is known to have arrived.
+
+use super::{Phase, State};
+use crate::{
+    event::builder,
+    msg::send::Builder,
+    packet::{control, stream},
+    socket::{
+        pool::{Class, Purpose},
+        send::transmission::{Priority, Token, Transmission},
+    },
+    stream::{events::Event, shared::Shared},
+};
+use core::{
+    task::{Poll, Waker},
+    time::Duration,
+};
+use s2n_codec::{EncoderBuffer, EncoderValue};
+use s2n_quic_core::{
+    buffer::reader::storage,
+    frame::{Ack, MaxData},
+    inet::ExplicitCongestionNotification,
+    time::Timestamp,
+    varint::VarInt,
+};
+use std::sync::Arc;
+
+/// Control packets that may be in the wheel at once: one on its way, and one that says what came meanwhile
+const MAX_CONTROL_IN_FLIGHT: usize = 2;
+
+/// Control packets whose content is remembered, to know what the peer has seen
+const MAX_REMEMBERED: usize = 16;
+
+/// The longest control packet (wire format, section 1.4), and what its header and tag take of it
+const CONTROL_PACKET_LEN: usize = 1200;
+const CONTROL_OVERHEAD: usize = 100;
+
+/// The first repetition of a promise of credit or of a close; doubles to [`MAX_REPEAT`]
+const FIRST_REPEAT: Duration = Duration::from_millis(20);
+const MAX_REPEAT: Duration = Duration::from_secs(2);
+
+/// What a control packet said
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Remembered {
+    number: u64,
+    stream: Option<VarInt>,
+    recovery: Option<VarInt>,
+    max_data: u64,
+}
+
+/// Something that is said again until the peer is seen to know it
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Repeat {
+    pub(super) at: Timestamp,
+    period: Duration,
+}
+
+impl Repeat {
+    fn after(period: Duration, now: Timestamp) -> Self {
+        Self {
+            at: now + period,
+            period,
+        }
+    }
+}
+
+impl State {
+    /// The peer says which control packets it has seen
+    pub(super) fn on_control_numbers(&mut self, next_expected: u64, shared: &Shared) {
+        let Some(seen) = next_expected.checked_sub(1) else {
+            return;
+        };
+        shared.on_answered();
+        // only the packet that is named is sure to have arrived
+        let Some(index) = self
+            .remembered
+            .iter()
+            .position(|remembered| remembered.number == seen)
+        else {
+            return;
+        };
+        let remembered = self.remembered[index];
+        self.remembered.drain(..=index);
+        if let Some(largest) = remembered.stream {
+            self.stream.remove_up_to(largest);
+        }
+        if let Some(largest) = remembered.recovery {
+            self.recovery.remove_up_to(largest);
+        }
+        self.window.on_confirmed(remembered.max_data);
+        if let Phase::Closing { error, .. } | Phase::Failed { error } = self.phase {
+            // the close was the last thing said
+            self.phase = Phase::Failed { error };
+            self.refusal = None;
+            self.is_control_due = false;
+            self.repeat = None;
+        }
+    }
+
+    /// Sends what is due: an acknowledgement of all that was received, or a close
+    pub(crate) fn transmit_control(&mut self, shared: &Arc<Shared>, now: Timestamp) {
+        loop {
+            self.completions.drain_into(&mut self.drained);
+            self.drained.clear();
+            if !self.is_control_due || !shared.address.can_send_control() {
+                return;
+            }
+            if self.completions.outstanding() < MAX_CONTROL_IN_FLIGHT {
+                break;
+            }
+            // called again when one has left
+            if self.completions.register(&Waker::from(shared.clone())) {
+                return;
+            }
+        }
+        if let Poll::Ready(()) = self.transmit(shared, now) {
+            self.is_control_due = false;
+        }
+    }
+
+    fn transmit(&mut self, shared: &Shared, now: Timestamp) -> Poll<()> {
+        let number = self.next_control;
+        let Ok(packet_number) = VarInt::new(number) else {
+            return Poll::Ready(());
+        };
+        let Some(descriptor) = shared.pool().alloc(Class::Packet, Purpose::Control) else {
+            return Poll::Pending;
+        };
+        let Ok(mut builder) = Builder::new(descriptor, CONTROL_PACKET_LEN) else {
+            return Poll::Ready(());
+        };
+        let (source_queue_id, stream_id, remote) = shared.address.for_packet();
+        let mut sealed = Sealed {
+            source_queue_id,
+            stream_id,
+            packet_number,
+            packet_len: 0,
+            frames_len: 0,
+        };
+        let close = match self.phase {
+            Phase::Closing { code, .. } => Some(code),
+            Phase::Failed { .. } => self.refusal,
+            Phase::Open | Phase::TimeWait { .. } => None,
+        };
+        let pushed = match close {
+            Some(code) => builder.push(|dest| sealed.encode(dest, &code.frame(), shared)),
+            None => {
+                let max_data = MaxData {
+                    maximum_data: VarInt::new(self.window.promise()).unwrap_or(VarInt::MAX),
+                };
+                // both spaces get half of what is left, so that neither starves the other
+                let budget = (CONTROL_PACKET_LEN - CONTROL_OVERHEAD - 80) / 2;
+                let stream = (!self.stream.is_empty()).then(|| Ack {
+                    ack_delay: VarInt::ZERO,
+                    ack_ranges: self.stream.encodable(budget),
+                    ecn_counts: Some(self.ecn),
+                });
+                let recovery = (!self.recovery.is_empty()).then(|| Ack {
+                    ack_delay: VarInt::ZERO,
+                    ack_ranges: self.recovery.encodable(budget),
+                    ecn_counts: None,
+                });
+                let frames = (max_data, (stream, recovery));
+                builder.push(|dest| sealed.encode(dest, &frames, shared))
+            }
+        };
+        let message = builder.finish(remote, ExplicitCongestionNotification::Ect0);
+        let (Ok(_), Some(message)) = (pushed, message) else {
+            return Poll::Ready(());
+        };
+        self.next_control += 1;
+        let is_news = self.remember(number);
+        self.plan_repetition(is_news, shared, now);
+        shared.publish(
+            now,
+            Event::ControlPacketTransmitted(builder::StreamControlPacketTransmitted {
+                packet_len: sealed.packet_len,
+                control_data_len: sealed.frames_len,
+                packet_number: number,
+            }),
+        );
+        shared.counters().control_packets.add(1);
+        let ticket = self.completions.ticket(Token {
+            record: None,
+            is_data: false,
+            len: message.payload().len() as u32,
+        });
+        shared.shard.sender.submit(Transmission {
+            message,
+            departure: now,
+            priority: Priority::Control,
+            congestion: None,
+            ticket: Some(ticket),
+        });
+        Poll::Ready(())
+    }
+
+    /// True if the packet promises more than the one before
+    fn remember(&mut self, number: u64) -> bool {
+        let max_data = self.window.promise();
+        let is_news = self
+            .remembered
+            .back()
+            .is_none_or(|last| last.max_data < max_data);
+        if self.remembered.len() == MAX_REMEMBERED {
+            self.remembered.pop_front();
+        }
+        self.remembered.push_back(Remembered {
+            number,
+            stream: self.stream.largest(),
+            recovery: self.recovery.largest(),
+            max_data,
+        });
+        is_news
+    }
+
+    /// A close, and credit that the peer may be waiting for, are said again until the peer is seen to know
+    ///
+    /// The period doubles with each repetition, and only with those: what is said in answer to packets changes nothing about it.
+    fn plan_repetition(&mut self, is_news: bool, shared: &Shared, now: Timestamp) {
+        let is_repetition = core::mem::take(&mut self.is_repetition);
+        let datagram_len = shared.datagram_len() as u64;
+        let is_needed = match &mut self.phase {
+            Phase::Closing { attempts, .. } => {
+                if is_repetition || *attempts == 0 {
+                    *attempts = attempts.saturating_add(1);
+                }
+                true
+            }
+            Phase::Open => {
+                self.reassembler.final_size().is_none()
+                    && self.window.may_block(self.highest, datagram_len)
+            }
+            Phase::TimeWait { .. } | Phase::Failed { .. } => false,
+        };
+        let is_open = matches!(self.phase, Phase::Open);
+        self.repeat = is_needed.then(|| match self.repeat {
+            Some(repeat) if is_repetition => {
+                Repeat::after((repeat.period * 2).min(MAX_REPEAT), now)
+            }
+            Some(repeat) if !(is_open && is_news) => repeat,
+            Some(_) | None => Repeat::after(FIRST_REPEAT, now),
+        });
+    }
+}
+
+/// One control packet being sealed
+struct Sealed {
+    source_queue_id: Option<VarInt>,
+    stream_id: stream::Id,
+    packet_number: VarInt,
+    packet_len: usize,
+    frames_len: usize,
+}
+
+impl Sealed {
+    fn encode<F: EncoderValue>(&mut self, dest: &mut [u8], frames: &F, shared: &Shared) -> usize {
+        self.frames_len = frames.encoding_size();
+        let frames_len = VarInt::try_from(self.frames_len).unwrap_or(VarInt::ZERO);
+        self.packet_len = control::encoder::encode(
+            EncoderBuffer::new(dest),
+            self.source_queue_id,
+            Some(self.stream_id),
+            self.packet_number,
+            VarInt::ZERO,
+            &mut storage::Empty,
+            frames_len,
+            frames,
+            &shared.control.sealer,
+            &shared.credentials,
+        );
+        self.packet_len
+    }
+}

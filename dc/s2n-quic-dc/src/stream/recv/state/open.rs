@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Opening packets: authentication first, then the payload, then everything that the header says.
+//!
+//! The one rule: nothing of a packet is believed, and nothing of it reaches the reassembler, before it has authenticated.
+
+use super::{Phase, State};
+use crate::{
+    crypto,
+    event::builder,
+    packet::stream,
+    stream::{
+        events::Event,
+        recv::{Error, ErrorKind},
+        shared::{CloseCode, Received, Shared, TAG_LEN},
+    },
+};
+use s2n_codec::DecoderBufferMut;
+use s2n_quic_core::{
+    buffer::{self, writer},
+    frame::FrameMut,
+    time::Timestamp,
+    varint::VarInt,
+};
+
+impl State {
+    /// Takes a packet in; its payload goes straight to `dest` when it is the next one and there is room
+    ///
+    /// Errors concern this packet or end the half; either way the stream's other packets are not affected.
+    pub(crate) fn on_packet<B>(
+        &mut self,
+        received: Received<'_>,
+        dest: &mut B,
+        shared: &Shared,
+        now: Timestamp,
+    ) -> Result<(), Error>
+    where
+        B: writer::Storage,
+    {
+        let decoded =
+            stream::decoder::Packet::decode(DecoderBufferMut::new(received.bytes), (), TAG_LEN);
+        let (mut packet, _) = decoded.map_err(|_| Error::new(ErrorKind::Decode))?;
+        if *packet.credentials() != shared.credentials {
+            shared.counters().dropped.credentials.add(1);
+            return Err(Error::new(ErrorKind::CredentialMismatch {
+                expected: shared.credentials,
+                actual: *packet.credentials(),
+            }));
+        }
+        let meta = Meta::of(&packet);
+        shared.publish(now, Event::PacketReceived(meta.received()));
+
+        let ranges = match meta.space {
+            stream::PacketSpace::Stream => &self.stream,
+            stream::PacketSpace::Recovery => &self.recovery,
+        };
+        if ranges.contains(meta.number) {
+            if packet
+                .decrypt_in_place(&self.opener, &shared.control.opener)
+                .is_err()
+            {
+                shared.counters().dropped.unauthenticated.add(1);
+                return Err(Error::new(ErrorKind::Decode));
+            }
+            // the peer has not heard that it arrived
+            self.is_control_due = true;
+            return Err(Error::new(ErrorKind::Duplicate));
+        }
+        if let Phase::Failed { .. } | Phase::Closing { .. } = self.phase {
+            return self.on_packet_after_failure(packet, &meta, received.remote, shared, now);
+        }
+
+        let received_before = self.reassembler.total_received_len();
+        let outcome = self.open(&mut packet, &meta, dest, shared, now);
+        match outcome {
+            Ok(()) => {}
+            Err(error) if is_fatal(&error) => {
+                shared.on_authenticated(
+                    received.remote,
+                    packet.source_queue_id(),
+                    now,
+                    &mut self.wakes,
+                );
+                self.on_local_error(error, close_code(&error), shared, now);
+                return Err(error);
+            }
+            Err(error) => {
+                shared.counters().dropped.unauthenticated.add(1);
+                return Err(error);
+            }
+        }
+        if self.opener.needs_update() {
+            shared
+                .events
+                .update_opener(&mut self.opener, shared.clock());
+        }
+
+        self.highest = self.highest.max(meta.end());
+        match meta.space {
+            stream::PacketSpace::Stream => self.stream.insert(meta.number),
+            stream::PacketSpace::Recovery => self.recovery.insert(meta.number),
+        }
+        self.ecn.increment(received.ecn);
+        self.is_control_due = true;
+        let is_new = self.reassembler.total_received_len() > received_before;
+        if meta.payload_len > 0 && !is_new {
+            shared.publish(
+                now,
+                Event::PacketSpuriouslyRetransmitted(meta.spuriously_retransmitted()),
+            );
+        }
+
+        shared.on_authenticated(
+            received.remote,
+            packet.source_queue_id(),
+            now,
+            &mut self.wakes,
+        );
+        self.on_control_numbers(meta.next_expected_control_packet, shared);
+        for frame in packet.control_frames_mut() {
+            if let Ok(FrameMut::ConnectionClose(close)) = frame {
+                return self.on_remote_close(&close, shared, now);
+            }
+        }
+        self.try_finish(now);
+        Ok(())
+    }
+
+    /// Authenticates the packet and accepts its payload
+    fn open<B>(
+        &mut self,
+        packet: &mut stream::decoder::Packet<'_>,
+        meta: &Meta,
+        dest: &mut B,
+        shared: &Shared,
+        now: Timestamp,
+    ) -> Result<(), Error>
+    where
+        B: writer::Storage,
+    {
+        let Self {
+            opener,
+            reassembler,
+            ..
+        } = self;
+        let control = &shared.control.opener;
+        let is_allowed = self.window.accepts(meta.end());
+        let is_next = meta.offset.as_u64() == reassembler.consumed_len()
+            && reassembler.is_empty()
+            && is_allowed
+            && meta.payload_len > 0;
+
+        let mut is_direct = false;
+        if is_next && dest.remaining_capacity() >= meta.payload_len {
+            is_direct = dest.put_uninit_slice(meta.payload_len, |out| {
+                packet.decrypt(opener, control, out).map_err(Error::from)
+            })?;
+        }
+        if is_direct {
+            let len = VarInt::try_from(meta.payload_len)
+                .map_err(|_| Error::new(ErrorKind::OutOfRange))?;
+            reassembler.skip(len).map_err(Error::from_buffer)?;
+            if meta.is_fin {
+                let end = VarInt::new(meta.end()).map_err(|_| Error::new(ErrorKind::OutOfRange))?;
+                reassembler
+                    .write_at_fin(end, &[])
+                    .map_err(Error::from_buffer)?;
+            }
+        } else {
+            packet
+                .decrypt_in_place(opener, control)
+                .map_err(Error::from)?;
+            if matches!(meta.space, stream::PacketSpace::Recovery) && !meta.is_retransmission {
+                // a probe is not covered by the payload key, which is what checks for replays
+                opener
+                    .on_decrypt_success(crypto::UninitSlice::new(&mut []))
+                    .map_err(Error::from)?;
+            }
+            if !is_allowed {
+                return Err(Error::new(ErrorKind::MaxDataExceeded));
+            }
+            let written = if meta.is_fin {
+                reassembler.write_at_fin(meta.offset, packet.payload())
+            } else if meta.payload_len > 0 {
+                reassembler.write_at(meta.offset, packet.payload())
+            } else {
+                Ok(())
+            };
+            written.map_err(Error::from_buffer)?;
+        }
+        if meta.payload_len > 0 {
+            shared.publish(
+                now,
+                Event::DecryptPacket(builder::StreamDecryptPacket {
+                    decrypted_in_place: !is_direct,
+                    forced_copy: if is_direct { 0 } else { meta.payload_len },
+                    required_application_buffer: if is_direct { meta.payload_len } else { 0 },
+                }),
+            );
+        }
+        Ok(())
+    }
+
+    /// The half has ended: the peer is told again, unless it knows. Only a peer that knows gets an acknowledgement, because the
+    /// payload goes nowhere.
+    fn on_packet_after_failure(
+        &mut self,
+        mut packet: stream::decoder::Packet<'_>,
+        meta: &Meta,
+        remote: std::net::SocketAddr,
+        shared: &Shared,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        packet
+            .decrypt_in_place(&self.opener, &shared.control.opener)
+            .map_err(Error::from)?;
+        shared.on_authenticated(remote, packet.source_queue_id(), now, &mut self.wakes);
+        let is_told = matches!(self.phase, Phase::Failed { .. }) && self.refusal.is_none();
+        if is_told {
+            match meta.space {
+                stream::PacketSpace::Stream => self.stream.insert(meta.number),
+                stream::PacketSpace::Recovery => self.recovery.insert(meta.number),
+            }
+        }
+        self.is_control_due = true;
+        self.on_control_numbers(meta.next_expected_control_packet, shared);
+        Ok(())
+    }
+}
+
+/// What a packet's header says, kept beside the buffer that is opened
+struct Meta {
+    space: stream::PacketSpace,
+    number: VarInt,
+    offset: VarInt,
+    payload_len: usize,
+    packet_len: usize,
+    is_fin: bool,
+    is_retransmission: bool,
+    next_expected_control_packet: u64,
+}
+
+impl Meta {
+    fn of(packet: &stream::decoder::Packet<'_>) -> Self {
+        Self {
+            space: packet.tag().packet_space(),
+            number: packet.packet_number(),
+            offset: packet.stream_offset(),
+            payload_len: packet.payload().len(),
+            packet_len: packet.total_len(),
+            is_fin: packet.is_fin(),
+            is_retransmission: packet.is_retransmission(),
+            next_expected_control_packet: packet.next_expected_control_packet().as_u64(),
+        }
+    }
+
+    fn end(&self) -> u64 {
+        self.offset.as_u64().saturating_add(self.payload_len as u64)
+    }
+
+    fn received(&self) -> builder::StreamPacketReceived {
+        builder::StreamPacketReceived {
+            packet_len: self.packet_len,
+            payload_len: self.payload_len,
+            packet_number: self.number.as_u64(),
+            stream_offset: self.offset.as_u64(),
+            is_fin: self.is_fin,
+            is_retransmission: self.is_retransmission,
+        }
+    }
+
+    fn spuriously_retransmitted(&self) -> builder::StreamPacketSpuriouslyRetransmitted {
+        builder::StreamPacketSpuriouslyRetransmitted {
+            packet_len: self.packet_len,
+            payload_len: self.payload_len,
+            packet_number: self.number.as_u64(),
+            stream_offset: self.offset.as_u64(),
+            is_fin: self.is_fin,
+            is_retransmission: self.is_retransmission,
+        }
+    }
+}
+
+/// Whether the error ends the half, or only this packet
+fn is_fatal(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::MaxDataExceeded
+            | ErrorKind::InvalidFin
+            | ErrorKind::OutOfRange
+            | ErrorKind::KeyReplayPrevented
+            | ErrorKind::KeyReplayMaybePrevented { .. }
+    )
+}
+
+/// How the peer is told (RFC 9000, section 20.1)
+fn close_code(error: &Error) -> CloseCode {
+    match error.kind() {
+        ErrorKind::MaxDataExceeded => CloseCode::Transport(0x3),
+        ErrorKind::OutOfRange => CloseCode::Transport(0x4),
+        ErrorKind::InvalidFin => CloseCode::Transport(0x6),
+        // a published client takes "no error" for success, so a replayed key gets a code of the application
+        _ => CloseCode::APPLICATION,
+    }
+}
+
+/// The published errors convert only within their own crate
+trait FromBuffer {
+    fn from_buffer(error: buffer::Error) -> Self;
+}
+
+impl FromBuffer for Error {
+    fn from_buffer(error: buffer::Error) -> Self {
+        match error {
+            buffer::Error::OutOfRange => Error::new(ErrorKind::OutOfRange),
+            buffer::Error::InvalidFin => Error::new(ErrorKind::InvalidFin),
+            buffer::Error::ReaderError(never) => match never {},
+        }
+    }
+}

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What control packets say: which packets arrived, which of the others are lost, and how far the peer lets this half go.
+//!
+//! The one rule: a packet leaves its map with its bytes: back to the window, or on to its retransmission.
+
+use super::{
+    min_option,
+    transmission::{Content, Info},
+    Phase, State,
+};
+use crate::{
+    event::builder,
+    packet,
+    stream::{
+        events::Event,
+        path::{self, Departed},
+        send::{loss, Error, ErrorKind},
+        shared::{CloseCode, Shared},
+    },
+};
+use core::time::Duration;
+use s2n_quic_core::{
+    frame::{ack::AckRanges, Ack, FrameMut},
+    time::Timestamp,
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Space {
+    Stream,
+    Recovery,
+}
+
+/// What one control packet acknowledged
+#[derive(Default)]
+struct Acknowledged {
+    /// Bytes of window that are free again
+    bytes: u64,
+    /// Those of them that the controller counts as in flight. A packet may be acknowledged before the socket worker has reported its
+    /// departure; it is taken out of the flight by that report.
+    in_flight: usize,
+    newest: Option<(loss::Newest, Departed)>,
+    largest_is_new: bool,
+    data_bytes: u64,
+}
+
+impl State {
+    /// Takes in an authenticated control packet
+    pub(crate) fn on_control_packet(
+        &mut self,
+        packet: &mut packet::control::decoder::Packet<'_>,
+        shared: &Shared,
+        now: Timestamp,
+    ) {
+        let number = packet.packet_number().as_u64();
+        self.next_expected_control_packet = self.next_expected_control_packet.max(number + 1);
+
+        let mut acknowledged = Acknowledged::default();
+        for frame in packet.control_frames_mut() {
+            match frame {
+                Ok(FrameMut::Ack(ack)) => self.on_ack_frame(&ack, &mut acknowledged, shared, now),
+                Ok(FrameMut::MaxData(frame)) => {
+                    let increase = self.flow.on_max_data(frame.maximum_data.as_u64());
+                    if increase > 0 {
+                        shared.publish(
+                            now,
+                            Event::MaxDataReceived(builder::StreamMaxDataReceived {
+                                increase,
+                                new_max_data: self.flow.max_data(),
+                            }),
+                        );
+                    }
+                }
+                Ok(FrameMut::ConnectionClose(close)) => {
+                    self.apply(acknowledged, shared, now);
+                    self.on_remote_close(&close, shared, now);
+                    return;
+                }
+                Ok(_) => {}
+                Err(decoder) => {
+                    let error = Error::new(ErrorKind::FrameError { decoder });
+                    self.apply(acknowledged, shared, now);
+                    self.on_local_error(error, CloseCode::APPLICATION, shared, now);
+                    return;
+                }
+            }
+        }
+        self.apply(acknowledged, shared, now);
+    }
+
+    fn on_ack_frame<A: AckRanges>(
+        &mut self,
+        ack: &Ack<A>,
+        acknowledged: &mut Acknowledged,
+        shared: &Shared,
+        now: Timestamp,
+    ) {
+        // the marker of the two number spaces on this wire: with ECN counts it is the stream's, without the recovery's
+        let space = match &ack.ecn_counts {
+            Some(counts) => {
+                let ce = counts.ce_count.as_u64();
+                let increase = ce.saturating_sub(self.congestion_experienced);
+                if increase > 0 {
+                    self.congestion_experienced = ce;
+                    shared.path.on_congestion_experienced(increase, now);
+                }
+                Space::Stream
+            }
+            None => Space::Recovery,
+        };
+
+        let mut newly = Vec::new();
+        let mut largest = None;
+        for range in ack.ack_ranges() {
+            let (start, end) = (range.start().as_u64(), range.end().as_u64());
+            largest = largest.max(Some(end));
+            let packets = match space {
+                Space::Stream => &mut self.stream,
+                Space::Recovery => &mut self.recovery,
+            };
+            packets.remove_range(start, end, |number, info| newly.push((number, info)));
+        }
+        for (number, info) in newly {
+            acknowledged.largest_is_new |= Some(number) == largest;
+            self.on_packet_acknowledged(number, info, space, acknowledged, shared, now);
+        }
+    }
+
+    fn on_packet_acknowledged(
+        &mut self,
+        number: u64,
+        info: Info,
+        space: Space,
+        acknowledged: &mut Acknowledged,
+        shared: &Shared,
+        now: Timestamp,
+    ) {
+        let departed = self.records.departed(info.record);
+        acknowledged.bytes += u64::from(info.packet_len);
+        if let Some(departed) = departed {
+            if departed.info.is_some() {
+                acknowledged.in_flight += usize::from(info.packet_len);
+            }
+            let newest = loss::Newest {
+                sequence: info.sequence,
+                departed: departed.time,
+            };
+            let is_newer = |known: &(loss::Newest, Departed)| known.0.sequence < info.sequence;
+            if acknowledged.newest.as_ref().is_none_or(is_newer) {
+                acknowledged.newest = Some((newest, departed));
+            }
+        }
+        if let Content::Data(data) = info.content {
+            if self.records.acknowledge(&data) {
+                self.unacknowledged -= 1;
+                acknowledged.data_bytes += u64::from(data.payload_len);
+            }
+            if space == Space::Recovery {
+                // the first send is superseded; its bytes leave the account without a verdict on the network
+                if let Some(first) = self.stream.remove(data.number) {
+                    self.discard(first, shared, now);
+                }
+            }
+            shared.publish(
+                now,
+                Event::PacketAcked(builder::StreamPacketAcked {
+                    packet_len: usize::from(info.packet_len),
+                    payload_len: usize::from(data.payload_len),
+                    packet_number: number,
+                    stream_offset: data.offset,
+                    time_sent: event_time(departed, now),
+                    lifetime: departed.map_or(Duration::ZERO, |departed| {
+                        now.saturating_duration_since(departed.time)
+                    }),
+                    is_retransmission: space == Space::Recovery,
+                }),
+            );
+        }
+        self.records.settle(info.record, info.packet_len);
+    }
+
+    /// Draws the consequences of what a control packet acknowledged
+    fn apply(&mut self, acknowledged: Acknowledged, shared: &Shared, now: Timestamp) {
+        if acknowledged.bytes > 0 {
+            self.discard_superseded(shared, now);
+            self.flow.on_acknowledged(acknowledged.data_bytes);
+            match acknowledged.newest {
+                Some((newest, departed)) => {
+                    if self
+                        .newest
+                        .is_none_or(|known| known.sequence < newest.sequence)
+                    {
+                        self.newest = Some(newest);
+                    }
+                    self.wakes.append(shared.path.on_ack(
+                        path::Acknowledged {
+                            bytes: acknowledged.bytes,
+                            in_flight: acknowledged.in_flight,
+                            departed,
+                            is_rtt_sample: acknowledged.largest_is_new,
+                        },
+                        now,
+                    ));
+                }
+                None => self
+                    .wakes
+                    .append(shared.path.release(acknowledged.bytes, now)),
+            }
+            self.probe.backoff = 1;
+            self.probe.deadline = None;
+            if matches!(self.phase, Phase::Closing { .. }) {
+                // the peer has heard the close
+                self.finish_closing(shared, now);
+            }
+        }
+        self.detect_losses(shared, now);
+        self.transmit_retransmissions(shared, now);
+        self.arm_probe(shared, now);
+        self.try_finish(shared, now);
+        self.wake_if_unblocked();
+    }
+
+    /// Copies whose data arrived by another copy leave the account
+    fn discard_superseded(&mut self, shared: &Shared, now: Timestamp) {
+        let mut superseded = Vec::new();
+        let records = &self.records;
+        self.recovery.remove_if(
+            |_, info| match &info.content {
+                Content::Data(data) => records.is_acknowledged(data),
+                Content::Probe => false,
+            },
+            |_, info| superseded.push(info),
+        );
+        for info in superseded {
+            self.discard(info, shared, now);
+        }
+        // those that wait for a descriptor as well, before their origin's name goes to another record
+        let mut released = 0;
+        self.retransmissions.retain(|(data, packet_len)| {
+            let is_acknowledged = self.records.is_acknowledged(data);
+            released += u64::from(if is_acknowledged { *packet_len } else { 0 });
+            !is_acknowledged
+        });
+        if released > 0 {
+            self.wakes.append(shared.path.release(released, now));
+        }
+    }
+
+    /// The packet is neither acknowledged nor lost, and nobody waits for it any more
+    pub(super) fn discard(&mut self, info: Info, shared: &Shared, now: Timestamp) {
+        let in_flight = self
+            .records
+            .departed(info.record)
+            .is_some_and(|departed| departed.info.is_some());
+        if in_flight {
+            shared.path.on_discard(usize::from(info.packet_len));
+        }
+        self.records.settle(info.record, info.packet_len);
+        self.wakes
+            .append(shared.path.release(u64::from(info.packet_len), now));
+    }
+
+    pub(super) fn detect_losses(&mut self, shared: &Shared, now: Timestamp) {
+        self.loss_deadline = None;
+        let Some(newest) = self.newest else { return };
+        if self.stream.is_empty() && self.recovery.is_empty() {
+            return;
+        }
+        let threshold = shared.path.loss_time_threshold();
+        let mut next_deadline = None;
+        let mut lost = Vec::new();
+        for (space, packets) in [
+            (Space::Stream, &mut self.stream),
+            (Space::Recovery, &mut self.recovery),
+        ] {
+            let records = &self.records;
+            packets.remove_if(
+                |_, info| {
+                    let Some(departed) = records.departed(info.record) else {
+                        return false;
+                    };
+                    match loss::detect(info.sequence, departed.time, newest, threshold, now) {
+                        loss::Outcome::Lost => true,
+                        loss::Outcome::NotLostYet(deadline) => {
+                            next_deadline = min_option(next_deadline, deadline);
+                            false
+                        }
+                    }
+                },
+                |number, info| lost.push((space, number, info)),
+            );
+        }
+        self.loss_deadline = next_deadline;
+
+        let mut previous = None;
+        for (space, number, info) in lost {
+            let is_new_burst = previous != Some(info.sequence.wrapping_sub(1));
+            previous = Some(info.sequence);
+            self.on_packet_lost(space, number, info, is_new_burst, shared, now);
+        }
+    }
+
+    fn on_packet_lost(
+        &mut self,
+        space: Space,
+        number: u64,
+        info: Info,
+        is_new_burst: bool,
+        shared: &Shared,
+        now: Timestamp,
+    ) {
+        let departed = self.records.departed(info.record);
+        if let Some(departed) = departed {
+            let bytes = u32::from(info.packet_len);
+            shared.path.on_loss(bytes, departed, is_new_burst, now);
+        }
+        self.records.settle(info.record, info.packet_len);
+        shared.counters().packets_lost.add(1);
+        let data = match info.content {
+            Content::Data(data) if !self.records.is_acknowledged(&data) => data,
+            Content::Data(_) | Content::Probe => {
+                self.wakes
+                    .append(shared.path.release(u64::from(info.packet_len), now));
+                return;
+            }
+        };
+        shared.publish(
+            now,
+            Event::PacketLost(builder::StreamPacketLost {
+                packet_len: usize::from(info.packet_len),
+                payload_len: usize::from(data.payload_len),
+                packet_number: number,
+                stream_offset: data.offset,
+                time_sent: event_time(departed, now),
+                lifetime: departed.map_or(Duration::ZERO, |departed| {
+                    now.saturating_duration_since(departed.time)
+                }),
+                is_retransmission: space == Space::Recovery,
+            }),
+        );
+        self.retransmissions.push_back((data, info.packet_len));
+    }
+}
+
+fn event_time(departed: Option<Departed>, now: Timestamp) -> crate::event::Timestamp {
+    use crate::event::IntoEvent as _;
+    departed.map_or(now, |departed| departed.time).into_event()
+}
