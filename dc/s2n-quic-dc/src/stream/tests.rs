@@ -22,6 +22,7 @@ use std::io;
 mod acknowledgement;
 mod backpressure;
 mod completion;
+mod failure;
 mod memory;
 mod recovery;
 mod silence;
