@@ -39,6 +39,10 @@ const INITIAL_RTT: Duration = Duration::from_millis(2);
 /// A probe earlier than this would be answered by nothing but the peer's scheduling delay
 const MIN_PTO: Duration = Duration::from_millis(4);
 
+/// Backing off stops here, unless the round trip itself is longer: a peer of a datacenter that has not answered for this long is
+/// either gone, or every packet was lost, and then only another one helps
+const MAX_PTO: Duration = Duration::from_millis(250);
+
 /// Bytes that may be outstanding whatever the controller says: two GSO batches, so that one can be on its way while the
 /// next is filled
 const MIN_WINDOW: u64 = 2 * 65_487;
@@ -300,11 +304,11 @@ impl Path {
     /// How long to wait for an acknowledgement before probing
     pub(crate) fn pto_period(&self, backoff: u32) -> Duration {
         let state = self.state.lock();
-        state
+        let period = state
             .rtt
             .pto_period(1, PacketNumberSpace::ApplicationData)
-            .max(MIN_PTO)
-            .saturating_mul(backoff)
+            .max(MIN_PTO);
+        period.saturating_mul(backoff).min(period.max(MAX_PTO))
     }
 
     /// How much older than the newest acknowledged packet a lost one is (RFC 9002, section 6.1.2)

@@ -34,7 +34,7 @@ use transmission::{Data, Records, SentPackets};
 mod acknowledge;
 pub(crate) mod transmission;
 
-/// How often the probe period doubles at most: a peer that is only slow hears from us every few hundred milliseconds
+/// How far the probe period is multiplied at most; the path limits it in time as well
 const MAX_BACKOFF: u32 = 64;
 
 /// How often a close is sent before the peer counts as gone
