@@ -6,18 +6,15 @@
 //!
 //! The plain algorithm is one list per tick, walked one tick at a time. The departures from it:
 //!
-//! * **Levels.** A slot of level `k` spans 256^k ticks. An entry goes to the lowest level on which it is less than 256
-//!   slots ahead of the cursor, and moves down (*cascades*) when the cursor enters its slot. So inserting costs the same for
-//!   every deadline, and an entry is moved at most four times.
-//! * **The old end.** As the cursor advances, the level that a given tick maps to only ever falls. Whatever cascades into
-//!   a slot was therefore inserted before whatever is in that slot already, and goes behind its oldest entry. Lower
-//!   levels cascade first, because what comes from further up is older still.
-//! * **Direction of the lists.** Level 0 is kept oldest first, as it is popped from there. The other slots are
-//!   kept newest first, so that one pass over a singly linked list cascades it in the right order.
+//! * **Levels.** A slot of level `k` spans 256^k ticks. Written in digits of eight bits, a deadline is on the level of the
+//!   highest digit in which it differs from the cursor, and moves down (*cascades*) when the cursor enters its slot. So
+//!   inserting costs the same for every deadline, and an entry is moved at most four times.
+//! * **One list per tick.** The level follows from the cursor and the deadline alone, not from when an entry was inserted. All
+//!   entries of one tick are therefore in one list at any time, which is appended to and cascades in order.
 //! * **Jumps.** A bitmap finds the first occupied slot of a level, and each slot knows its earliest deadline. The cursor
 //!   moves straight from one occupied tick to the next; the slots it leaves out are known to be empty.
-//! * **The far list.** What lies beyond the top level (256 slots of 2^24 µs, about 71.6 minutes) waits in one more list,
-//!   which is walked only when its earliest entry comes within reach.
+//! * **The far list.** What differs from the cursor above the top level's digits waits in one more list, which is walked when
+//!   those digits change: every 2^32 µs, about 71.6 minutes.
 //!
 //! The wheel belongs to one task. It has no lock, reads no clock, and allocates only when it holds more entries than
 //! ever before. It uses 16 KiB for the slots and, for each entry, the value and about 16 bytes.
@@ -43,20 +40,14 @@ pub struct Wheel<T> {
     /// The latest time seen. `cursor <= now`
     now: u64,
     slab: Slab<T>,
-    /// `levels[0]` holds the ticks `cursor..cursor + 256`. A slot of `levels[k]` that the cursor is in is empty if `k > 0`.
+    /// Written in digits of eight bits, a deadline is on the level of the highest digit in which it differs from the cursor. So all entries
+    /// of one tick are in one list, whenever they were inserted.
     levels: [Level; LEVELS],
-    /// What is 256 slots or more ahead of the cursor on the top level
+    /// What differs from the cursor above the digits of the top level
     far: Slot,
     /// Moves of the cursor and slots cascaded, to bound the work of catching up
     #[cfg(test)]
     slot_visits: usize,
-}
-
-/// Which end of a slot an entry is added at
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Age {
-    Newest,
-    Oldest,
 }
 
 impl<T> Wheel<T> {
@@ -94,7 +85,7 @@ impl<T> Wheel<T> {
     pub fn insert(&mut self, value: T, deadline: u64) {
         let deadline = deadline.max(self.cursor);
         let index = self.slab.insert(value, deadline);
-        self.link(index, Age::Newest);
+        self.link(index);
     }
 
     /// Releases the next entry that is due at `now`, in order of deadline and, within one tick, of insertion
@@ -146,8 +137,8 @@ impl<T> Wheel<T> {
 
     /// Moves the cursor to `to`, before which nothing may be due
     ///
-    /// Only the slots that `to` lies in can hold anything that the move concerns: earlier ones are empty, and later ones
-    /// stay less than 256 slots ahead.
+    /// Only the slot that `to` lies in, on the level of the highest digit that changes, holds entries whose level changes: lower levels
+    /// are empty, since all that was on them was due before `to`, and for higher ones nothing has changed.
     fn advance(&mut self, to: u64) {
         let from = std::mem::replace(&mut self.cursor, to);
         #[cfg(test)]
@@ -155,55 +146,39 @@ impl<T> Wheel<T> {
             self.slot_visits += 1;
         }
 
-        for level in 1..LEVELS {
-            if self.levels[level].distance(from, to) == 0 {
-                // the cursor stays within its slot on this level, and so on those above
-                return;
-            }
-            let entered = self.levels[level].take(to);
-            self.cascade(entered);
-        }
-
-        let top = &self.levels[LEVELS - 1];
-        if self
-            .far
-            .earliest()
-            .is_some_and(|first| top.reaches(to, first))
-        {
-            let far = std::mem::replace(&mut self.far, Slot::EMPTY);
-            self.cascade(far);
-        }
+        let entered = match level_of(from, to) {
+            Some(0) => return,
+            Some(level) => self.levels[level].take(to),
+            None => std::mem::replace(&mut self.far, Slot::EMPTY),
+        };
+        self.cascade(entered);
     }
 
-    /// Moves the entries of `slot`, newest first, to where they belong as seen from the cursor
+    /// Moves the entries of `slot` to where they belong as seen from the cursor, in their order
     fn cascade(&mut self, mut slot: Slot) {
         #[cfg(test)]
         {
             self.slot_visits += 1;
         }
         while let Some(index) = slot.pop_front(&mut self.slab) {
-            self.link(index, Age::Oldest);
+            self.link(index);
         }
     }
 
-    /// Adds the entry to the lowest level that reaches its deadline
-    fn link(&mut self, index: u32, age: Age) {
+    /// Adds the entry behind all others of its deadline
+    fn link(&mut self, index: u32) {
         let deadline = self.slab.deadline(index);
-        let reaching = self
-            .levels
-            .iter()
-            .position(|level| level.reaches(self.cursor, deadline));
-
-        let slot = match reaching {
+        let slot = match level_of(self.cursor, deadline) {
             Some(level) => self.levels[level].occupy(deadline),
             None => &mut self.far,
         };
-
-        let oldest_first = reaching == Some(0);
-        if oldest_first == (age == Age::Oldest) {
-            slot.push_front(&mut self.slab, index);
-        } else {
-            slot.push_back(&mut self.slab, index);
-        }
+        slot.push_back(&mut self.slab, index);
     }
+}
+
+/// The level of `deadline` as seen from `cursor`: that of the highest digit in which they differ, or the lowest if they are equal
+fn level_of(cursor: u64, deadline: u64) -> Option<usize> {
+    let highest_bit = (u64::BITS - 1) - ((cursor ^ deadline) | 1).leading_zeros();
+    let level = (highest_bit / SLOTS.trailing_zeros()) as usize;
+    (level < LEVELS).then_some(level)
 }

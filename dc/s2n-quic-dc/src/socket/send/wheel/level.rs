@@ -2,8 +2,8 @@
 
 //! One level of the wheel: 256 slots, each a list of entries, and a bitmap of those that are occupied.
 //!
-//! The one rule: a bit of the bitmap is set exactly while its slot has an entry. Positions are circular: a slot's
-//! index says where it is relative to the cursor, never an absolute time.
+//! The one rule: a bit of the bitmap is set exactly while its slot has an entry. A slot's index is one digit of the time; the digits
+//! above it are those of the cursor.
 
 use super::slab::{Slab, NIL};
 
@@ -36,15 +36,6 @@ impl Slot {
 
     pub(super) fn earliest(&self) -> Option<u64> {
         (!self.is_empty()).then_some(self.earliest)
-    }
-
-    pub(super) fn push_front<T>(&mut self, slab: &mut Slab<T>, index: u32) {
-        self.earliest = self.earliest.min(slab.deadline(index));
-        if self.is_empty() {
-            self.tail = index;
-        }
-        slab.set_next(index, self.head);
-        self.head = index;
     }
 
     pub(super) fn push_back<T>(&mut self, slab: &mut Slab<T>, index: u32) {
@@ -82,18 +73,6 @@ impl Level {
             occupied: Bitmap::default(),
             slots: Box::new([Slot::EMPTY; SLOTS]),
         }
-    }
-
-    /// How many slots `to` is ahead of `from`, which is not later
-    pub(super) fn distance(&self, from: u64, to: u64) -> u64 {
-        (to >> self.shift) - (from >> self.shift)
-    }
-
-    /// Whether `deadline` has a slot of its own, as seen from `cursor`
-    ///
-    /// A distance of 256 would be one full rotation, back to the slot that the cursor is in.
-    pub(super) fn reaches(&self, cursor: u64, deadline: u64) -> bool {
-        self.distance(cursor, deadline) < SLOTS as u64
     }
 
     /// The earliest deadline on this level

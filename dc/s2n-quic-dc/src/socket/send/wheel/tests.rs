@@ -402,3 +402,18 @@ fn the_wheel_goes_where_its_values_go() {
     fn is_send_and_sync<T: Send + Sync>() {}
     is_send_and_sync::<Wheel<Box<u8>>>();
 }
+
+#[test]
+fn equal_deadlines_keep_their_order_when_one_move_enters_slots_of_two_levels() {
+    let mut wheel = Wheel::new(34);
+    wheel.insert(28, 1_033_402_657);
+    wheel.insert(29, 247);
+    let now = 1_047_268_215;
+    assert_eq!(wheel.pop(now), Some(29));
+    wheel.insert(30, 1_047_331_587);
+    assert_eq!(wheel.pop(now), Some(28));
+    wheel.insert(31, 1_047_331_587);
+    assert_eq!(wheel.pop(now), None);
+    assert_eq!(wheel.pop(u64::MAX), Some(30));
+    assert_eq!(wheel.pop(u64::MAX), Some(31));
+}
