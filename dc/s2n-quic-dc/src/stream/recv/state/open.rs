@@ -11,7 +11,7 @@ use crate::{
     packet::stream,
     stream::{
         events::Event,
-        recv::{Error, ErrorKind},
+        recv::{ranges::Ranges, Error, ErrorKind},
         shared::{CloseCode, Received, Shared, TAG_LEN},
     },
 };
@@ -50,11 +50,7 @@ impl State {
         let meta = Meta::of(&packet);
         shared.publish(now, Event::PacketReceived(meta.received()));
 
-        let ranges = match meta.space {
-            stream::PacketSpace::Stream => &self.stream,
-            stream::PacketSpace::Recovery => &self.recovery,
-        };
-        if ranges.contains(meta.number) {
+        if self.ranges(&meta).contains(meta.number) {
             if packet
                 .decrypt_in_place(&self.opener, &shared.control.opener)
                 .is_err()
@@ -96,10 +92,7 @@ impl State {
         }
 
         self.highest = self.highest.max(meta.end());
-        match meta.space {
-            stream::PacketSpace::Stream => self.stream.insert(meta.number),
-            stream::PacketSpace::Recovery => self.recovery.insert(meta.number),
-        }
+        self.ranges(&meta).insert(meta.number);
         self.ecn.increment(received.ecn);
         self.is_control_due = true;
         let is_new = self.reassembler.total_received_len() > received_before;
@@ -124,6 +117,14 @@ impl State {
         }
         self.try_finish(now);
         Ok(())
+    }
+
+    /// The numbers that were received in the packet's space
+    fn ranges(&mut self, meta: &Meta) -> &mut Ranges {
+        match meta.space {
+            stream::PacketSpace::Stream => &mut self.stream,
+            stream::PacketSpace::Recovery => &mut self.recovery,
+        }
     }
 
     /// Authenticates the packet and accepts its payload
@@ -217,10 +218,7 @@ impl State {
         shared.on_authenticated(remote, packet.source_queue_id(), now, &mut self.wakes);
         let is_told = matches!(self.phase, Phase::Failed { .. }) && self.refusal.is_none();
         if is_told {
-            match meta.space {
-                stream::PacketSpace::Stream => self.stream.insert(meta.number),
-                stream::PacketSpace::Recovery => self.recovery.insert(meta.number),
-            }
+            self.ranges(meta).insert(meta.number);
         }
         self.is_control_due = true;
         self.on_control_numbers(meta.next_expected_control_packet, shared);

@@ -169,9 +169,7 @@ impl State {
                     packet_number: number,
                     stream_offset: data.offset,
                     time_sent: event_time(departed, now),
-                    lifetime: departed.map_or(Duration::ZERO, |departed| {
-                        now.saturating_duration_since(departed.time)
-                    }),
+                    lifetime: lifetime(departed, now),
                     is_retransmission: space == Space::Recovery,
                 }),
             );
@@ -332,9 +330,7 @@ impl State {
                 packet_number: number,
                 stream_offset: data.offset,
                 time_sent: event_time(departed, now),
-                lifetime: departed.map_or(Duration::ZERO, |departed| {
-                    now.saturating_duration_since(departed.time)
-                }),
+                lifetime: lifetime(departed, now),
                 is_retransmission: space == Space::Recovery,
             }),
         );
@@ -345,4 +341,11 @@ impl State {
 fn event_time(departed: Option<Departed>, now: Timestamp) -> crate::event::Timestamp {
     use crate::event::IntoEvent as _;
     departed.map_or(now, |departed| departed.time).into_event()
+}
+
+/// How long a packet was on its way
+fn lifetime(departed: Option<Departed>, now: Timestamp) -> Duration {
+    departed.map_or(Duration::ZERO, |departed| {
+        now.saturating_duration_since(departed.time)
+    })
 }
