@@ -9,7 +9,7 @@ mod kernel;
 mod stats;
 mod transmit;
 
-pub use self::stats::{Errors, Snapshot};
+pub use self::stats::{Errors, Snapshot, Traffic};
 
 use self::{kernel::Mmsg, transmit::Transmitter};
 use crate::{
@@ -77,6 +77,11 @@ impl UdpSocket {
     /// What the socket has done so far. Counters of one moment may be a call apart from each other.
     pub fn stats(&self) -> Snapshot {
         self.transmitter.stats().snapshot()
+    }
+
+    /// The socket's counters, which can be read while it is in use and after it is closed.
+    pub fn traffic(&self) -> Traffic {
+        Traffic::new(self.transmitter.stats().clone())
     }
 }
 

@@ -5,6 +5,14 @@
 use super::environment::core::Core;
 use crate::socket::pool;
 
+mod lateness;
+mod waits;
+
+pub(crate) use lateness::LatenessCounters;
+pub use lateness::{Lateness, LatenessRange};
+pub use waits::Waits;
+pub(crate) use waits::{Reason, WaitCounters};
+
 /// Counters and levels of one environment; counters start at zero with it
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
@@ -23,6 +31,16 @@ pub struct Metrics {
     pub transmissions_failed: u64,
     /// Sends that found the socket full
     pub would_block: u64,
+    /// How late transmissions of data left against their departure times
+    pub lateness: Lateness,
+    /// System calls that sent something
+    pub send_calls: u64,
+    /// Datagrams that went with them
+    pub segments_sent: u64,
+    /// System calls that received something
+    pub recv_calls: u64,
+    /// Packets with stream data that were made: first copies, retransmissions and probes
+    pub packets_sent: u64,
     /// Packets that were declared lost
     pub packets_lost: u64,
     /// Packets that were sent again, as retransmissions and as probes
@@ -65,6 +83,8 @@ pub struct Metrics {
     pub opens_unconfirmed: u64,
     /// Opens that wait for those
     pub opens_waiting: u64,
+    /// What writers waited for
+    pub waits: Waits,
 }
 
 impl Metrics {
@@ -76,6 +96,7 @@ impl Metrics {
             packets_lost: counters.packets_lost.get(),
             packets_retransmitted: counters.packets_retransmitted.get(),
             probes: counters.probes.get(),
+            packets_sent: counters.packets_sent.get(),
             control_packets: counters.control_packets.get(),
             segments_received: counters.segments_received.get(),
             duplicates: counters.duplicates.get(),
@@ -98,7 +119,13 @@ impl Metrics {
             metrics.transmissions_cancelled += sender.cancelled.get();
             metrics.transmissions_failed += sender.failed.get();
             metrics.would_block += sender.would_block.get();
+            metrics.lateness += sender.lateness.get();
+            metrics.waits += shard.waits.get();
             metrics.streams += shard.routes.len() as u64;
+            let socket = shard.traffic.snapshot();
+            metrics.send_calls += socket.sends;
+            metrics.segments_sent += socket.segments_sent;
+            metrics.recv_calls += socket.recvs;
         }
         core.for_each_path(|path| {
             let (outstanding, limit) = path.usage();

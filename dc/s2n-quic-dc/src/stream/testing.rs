@@ -17,6 +17,7 @@ use crate::{
         pool::{self, Pool},
         recv::udp::{Receiver, Worker as ReceiveWorker},
         send::udp::{Next, Sender, Worker as SendWorker},
+        udp::Traffic,
     },
     stream::{
         application,
@@ -25,7 +26,7 @@ use crate::{
             core::{Core, Guard, Parts, Routes, Settings, Shard},
             timers::Timers,
         },
-        metrics::Metrics,
+        metrics::{Metrics, WaitCounters},
         path::Path,
         server::{accept, stats},
     },
@@ -151,6 +152,8 @@ impl End {
             receiver: Receiver::new(bell(&bells[1])),
             routes: Routes::new(0, 1),
             timers: Timers::new(ticks(now)),
+            waits: WaitCounters::default(),
+            traffic: Traffic::default(),
         });
         let slot = Arc::new(OnceLock::new());
         let core = Core::new(Parts {

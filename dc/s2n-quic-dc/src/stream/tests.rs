@@ -24,6 +24,7 @@ mod backpressure;
 mod completion;
 mod failure;
 mod memory;
+mod metrics;
 mod recovery;
 mod silence;
 mod socket_error;

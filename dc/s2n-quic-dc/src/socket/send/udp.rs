@@ -18,7 +18,7 @@ use crate::{
     clock::{at_tick, ticks},
     counter::{Counter, Gauge},
     socket::io::{Extent, Gather, Socket},
-    stream::path::Departed,
+    stream::{metrics::LatenessCounters, path::Departed},
     sync::{
         doorbell::Doorbell,
         handoff::{Edge, Handoff},
@@ -58,6 +58,8 @@ pub(crate) struct Metrics {
     pub(crate) cancelled: Counter,
     pub(crate) failed: Counter,
     pub(crate) would_block: Counter,
+    /// Of what is paced: control packets depart at once
+    pub(crate) lateness: LatenessCounters,
 }
 
 /// When to call [`Worker::poll`] again
@@ -208,6 +210,10 @@ impl<S: Socket> Worker<S> {
 
         let mut transmissions = round.transmissions.into_iter();
         for transmission in transmissions.by_ref().take(sent) {
+            if transmission.priority != Priority::Control {
+                let lateness = now.saturating_duration_since(transmission.departure);
+                self.sender.metrics.lateness.add(lateness);
+            }
             let departed = match &transmission.congestion {
                 Some(congestion) => congestion.path.on_departure(congestion.bytes, now),
                 None => Departed {

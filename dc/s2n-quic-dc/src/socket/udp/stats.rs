@@ -12,7 +12,10 @@ use crate::{
 use nix::errno::Errno;
 use std::{
     io,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        atomic::{AtomicU64, Ordering::Relaxed},
+        Arc,
+    },
 };
 
 /// The counters at one moment, all since the socket was made.
@@ -55,6 +58,21 @@ pub struct Errors {
     pub refused: u64,
     /// Everything else, received datagrams that did not fit among them.
     pub other: u64,
+}
+
+/// The counters of one socket, to be read while others use it.
+#[derive(Clone, Debug, Default)]
+pub struct Traffic(Arc<Stats>);
+
+impl Traffic {
+    pub(super) fn new(stats: Arc<Stats>) -> Self {
+        Self(stats)
+    }
+
+    /// The counters now. Counters of one moment may be a call apart from each other.
+    pub fn snapshot(&self) -> Snapshot {
+        self.0.snapshot()
+    }
 }
 
 #[derive(Debug, Default)]

@@ -21,7 +21,10 @@ use std::{
     io::{self, IoSlice},
     os::fd::BorrowedFd,
     slice,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        atomic::{AtomicBool, Ordering::Relaxed},
+        Arc,
+    },
 };
 
 /// The sending half of a socket, over anything that sends.
@@ -33,7 +36,7 @@ pub(super) struct Transmitter<K> {
     /// Goes from true to false at most once. Nothing is published with it, hence the relaxed accesses: a thread that sees the old
     /// value only has its message refused and sends it packet by packet too.
     segments: AtomicBool,
-    stats: Stats,
+    stats: Arc<Stats>,
 }
 
 impl<K: Kernel> Transmitter<K> {
@@ -42,11 +45,11 @@ impl<K: Kernel> Transmitter<K> {
             kernel,
             family,
             segments: AtomicBool::new(true),
-            stats: Stats::default(),
+            stats: Arc::default(),
         }
     }
 
-    pub(super) fn stats(&self) -> &Stats {
+    pub(super) fn stats(&self) -> &Arc<Stats> {
         &self.stats
     }
 

@@ -16,6 +16,7 @@ use crate::{
             tokio::{self as env, Environment},
             udp,
         },
+        metrics::Metrics,
         Protocol,
     },
 };
@@ -67,6 +68,11 @@ impl<H: Handshake + Clone, S: event::Subscriber + Clone> Client<H, S> {
     /// The handshake that this client was built with.
     pub fn handshake_state(&self) -> &H {
         &self.handshake
+    }
+
+    /// What the client's sockets, pool and streams have done so far.
+    pub fn metrics(&self) -> Metrics {
+        self.env.metrics().unwrap_or_default()
     }
 
     /// Makes sure that a secret is shared with the peer, so that the first stream need not wait for a handshake.

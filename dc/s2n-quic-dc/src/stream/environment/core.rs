@@ -20,8 +20,9 @@ use crate::{
         pool::Pool,
         recv::udp::{Arrival, Receiver},
         send::udp::Sender,
+        udp::Traffic,
     },
-    stream::{path::Path, recv, send, shared::Shared},
+    stream::{metrics::WaitCounters, path::Path, recv, send, shared::Shared},
 };
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use hashbrown::HashMap;
@@ -64,6 +65,10 @@ pub(crate) struct Shard {
     pub(crate) receiver: Arc<Receiver>,
     pub(crate) routes: Routes,
     pub(crate) timers: Timers,
+    /// What the streams that use it waited for
+    pub(crate) waits: WaitCounters,
+    /// What the socket counts
+    pub(crate) traffic: Traffic,
 }
 
 /// What an environment counts; everything that is dropped is counted by reason
@@ -71,6 +76,7 @@ pub(crate) struct Shard {
 pub(crate) struct Counters {
     pub(crate) dropped: Dropped,
     pub(crate) duplicates: Counter,
+    pub(crate) packets_sent: Counter,
     pub(crate) packets_lost: Counter,
     pub(crate) packets_retransmitted: Counter,
     pub(crate) probes: Counter,

@@ -18,6 +18,7 @@ use crate::{
     stream::{
         application::Handle,
         events::Event,
+        metrics::Reason,
         shared::{CloseCode, Half},
         CertificateChain, Protocol,
     },
@@ -44,6 +45,8 @@ pub struct Writer<Sub: event::Subscriber> {
     handle: Handle<Sub>,
     waiter: Waiter,
     is_shut_down: bool,
+    /// What it has waited for, and since when
+    waiting: Option<(Reason, Timestamp)>,
 }
 
 impl<Sub: event::Subscriber> Writer<Sub> {
@@ -52,6 +55,7 @@ impl<Sub: event::Subscriber> Writer<Sub> {
             handle,
             waiter: Waiter::default(),
             is_shut_down: false,
+            waiting: None,
         }
     }
 
@@ -162,9 +166,17 @@ impl<Sub: event::Subscriber> Writer<Sub> {
         is_fin: bool,
     ) -> Poll<io::Result<usize>> {
         let start = self.handle.shared.now();
+        if let Some((reason, since)) = self.waiting.take() {
+            let waited = start.saturating_duration_since(since);
+            self.handle.shared.shard.waits.add(reason, waited);
+        }
         let provided_len = buf.buffered_len();
         let result = self.poll_write(cx, buf, is_fin, start);
-        self.publish(&result, provided_len, is_fin, start);
+        let end = self.handle.shared.now();
+        if result.is_ready() {
+            self.waiting = Some((Reason::Application, end));
+        }
+        self.publish(&result, provided_len, is_fin, start, end);
         if let Poll::Ready(Err(_)) = &result {
             self.is_shut_down = true;
         }
@@ -225,6 +237,7 @@ impl<Sub: event::Subscriber> Writer<Sub> {
         if outcome.is_ready() {
             send.unblock();
         }
+        self.waiting = send.blocked().map(|blocked| (blocked.into(), now));
         let timeout = send.next_timeout(now);
         let mut wakes = send.take_wakes();
         drop(send);
@@ -285,9 +298,9 @@ impl<Sub: event::Subscriber> Writer<Sub> {
         provided_len: usize,
         is_fin: bool,
         start: Timestamp,
+        now: Timestamp,
     ) {
         let shared = &self.handle.shared;
-        let now = shared.now();
         let processing_duration = now.saturating_duration_since(start);
         let event = match result {
             Poll::Ready(Ok(committed_len)) if is_fin && *committed_len == provided_len => {
@@ -379,7 +392,7 @@ impl<Sub: event::Subscriber> Turn<'_, Sub> {
         let window = match taken {
             Poll::Ready(window) => window,
             Poll::Pending => {
-                send.block(Blocked::Elsewhere, cx.waker());
+                send.block(Blocked::Path, cx.waker());
                 return Poll::Pending;
             }
         };
@@ -390,7 +403,7 @@ impl<Sub: event::Subscriber> Turn<'_, Sub> {
             Poll::Ready(descriptor) => descriptor,
             Poll::Pending => {
                 send.wakes.append(shared.path.release(window, now));
-                send.block(Blocked::Elsewhere, cx.waker());
+                send.block(Blocked::Pool, cx.waker());
                 return Poll::Pending;
             }
         };

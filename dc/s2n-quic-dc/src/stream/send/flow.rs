@@ -7,6 +7,8 @@
 //!
 //! The one rule: a blocked writer waits for exactly one thing at a time, in the order of [`Blocked`].
 
+use crate::stream::metrics::Reason;
+
 /// Why a writer does not go on
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Blocked {
@@ -16,8 +18,29 @@ pub(crate) enum Blocked {
     Pending,
     /// The key has sealed as many packets as it may: the next one is used once nothing of the old one is outstanding
     KeyUpdate,
-    /// The path's window or the pool, which keep lines of their own
-    Elsewhere,
+    /// The path's window is full, or it is another stream's turn; the path keeps a line of its own
+    Path,
+    /// The pool has no descriptor; it keeps a line of its own
+    Pool,
+}
+
+impl Blocked {
+    /// Whether the writer stands in somebody else's line, which wakes it
+    pub(crate) const fn is_in_line(self) -> bool {
+        matches!(self, Self::Path | Self::Pool)
+    }
+}
+
+impl From<Blocked> for Reason {
+    fn from(blocked: Blocked) -> Self {
+        match blocked {
+            Blocked::StreamCredit => Self::StreamCredit,
+            Blocked::Pending => Self::Pending,
+            Blocked::KeyUpdate => Self::KeyUpdate,
+            Blocked::Path => Self::PathWindow,
+            Blocked::Pool => Self::Pool,
+        }
+    }
 }
 
 #[derive(Debug)]

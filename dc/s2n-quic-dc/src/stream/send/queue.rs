@@ -195,6 +195,7 @@ impl State {
                 publish_transmitted(shared, *number, &data, info.packet_len, false, now);
             }
         }
+        shared.counters().packets_sent.add(infos.len() as u64);
         self.unacknowledged += infos.len() as u64;
         self.flow.on_submitted(payload_len);
         self.records
@@ -335,6 +336,7 @@ impl State {
             },
         );
         publish_transmitted(shared, number, &data, packet_len, true, now);
+        shared.counters().packets_sent.add(1);
         shared.counters().packets_retransmitted.add(1);
         let departure = shared.path.schedule(u32::from(packet_len), now);
         self.submit(

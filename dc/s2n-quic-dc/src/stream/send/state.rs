@@ -169,6 +169,11 @@ impl State {
         self.blocked = None;
     }
 
+    /// What the writer waits for
+    pub(super) fn blocked(&self) -> Option<Blocked> {
+        self.blocked.as_ref().map(|(blocked, _)| *blocked)
+    }
+
     pub(super) fn block(&mut self, blocked: Blocked, waker: &Waker) {
         self.blocked = Some((blocked, waker.clone()));
     }
@@ -217,7 +222,7 @@ impl State {
         if self.is_end_due {
             self.transmit_end(shared, now);
         }
-        if matches!(self.blocked, Some((Blocked::Elsewhere, _))) {
+        if self.blocked().is_some_and(Blocked::is_in_line) {
             self.wakes.append(shared.path.reclaim(now));
         }
         if self.probe.deadline.is_some_and(|deadline| deadline <= now) {
@@ -273,7 +278,7 @@ impl State {
             // the pool had no descriptor
             next = min_option(next, Some(now + POOL_RETRY));
         }
-        if matches!(self.blocked, Some((Blocked::Elsewhere, _))) {
+        if self.blocked().is_some_and(Blocked::is_in_line) {
             next = min_option(next, Some(now + RECLAIM_PERIOD));
         }
         next
@@ -393,7 +398,7 @@ impl State {
             Some((Blocked::Pending, _)) => self.flow.available(0).is_ok(),
             Some((Blocked::KeyUpdate, _)) => self.unacknowledged == 0,
             // the path and the pool wake their own waiters
-            Some((Blocked::Elsewhere, _)) => false,
+            Some((Blocked::Path | Blocked::Pool, _)) => false,
         };
         if is_unblocked {
             self.wakes.push(self.blocked.take().map(|(_, waker)| waker));

@@ -13,6 +13,7 @@ use crate::{
             tokio::{self as env, Environment},
             udp,
         },
+        metrics::Metrics,
         server::accept,
         Protocol,
     },
@@ -54,7 +55,7 @@ struct Acceptor<S: event::Subscriber + Clone> {
     addr: SocketAddr,
     runtime: BackgroundRuntime,
     /// Serves the sockets for as long as it is held.
-    _env: Environment<S>,
+    env: Environment<S>,
 }
 
 impl<H: Handshake + Clone, S: event::Subscriber + Clone> Server<H, S> {
@@ -82,6 +83,11 @@ impl<H: Handshake + Clone, S: event::Subscriber + Clone> Server<H, S> {
     /// The handshake that this server was built with.
     pub fn handshake_state(&self) -> &H {
         &self.handshake
+    }
+
+    /// What the server's sockets, pool and streams have done so far.
+    pub fn metrics(&self) -> Metrics {
+        self.acceptor.env.metrics().unwrap_or_default()
     }
 
     /// A runtime for small tasks, such as handing accepted streams on to another one.
@@ -281,7 +287,7 @@ impl Builder {
                 streams,
                 addr,
                 runtime: BackgroundRuntime::new(workers.min(MAX_RUNTIME_THREADS))?,
-                _env: env,
+                env,
             }),
         })
     }

@@ -26,6 +26,7 @@ use crate::{
             timers::Timers,
             udp::Config,
         },
+        metrics::WaitCounters,
     },
     sync::doorbell::{Doorbell, Wake},
 };
@@ -97,6 +98,8 @@ where
             receiver: Receiver::new(bell(&receiving)),
             routes: Routes::new(index, setup.sockets),
             timers: Timers::new(ticks(now)),
+            waits: WaitCounters::default(),
+            traffic: socket.traffic(),
         }));
         bound.push(Bound {
             socket,
