@@ -5,4 +5,5 @@
 pub use published_core::recovery::*;
 
 pub mod bandwidth;
+pub mod congestion;
 pub mod window;

@@ -18,19 +18,17 @@ use s2n_quic_core::{
     packet::number::PacketNumberSpace,
     recovery::{
         bandwidth::Departures,
-        bbr::BbrCongestionController,
+        congestion::{self, Congestion},
         window::{FlowId, Window},
-        CongestionController as _, RttEstimator,
+        RttEstimator,
     },
     time::Timestamp,
 };
 use std::sync::Arc;
 
 pub(crate) mod admission;
-mod controller;
 
 pub(crate) use admission::Admission;
-use controller::{NoopPublisher, Random};
 
 /// Before the first sample: a datacenter's round trip, so that the first probe goes out after 6 ms (RFC 9002, section 6.2.2, asks for 333 ms
 /// on the internet)
@@ -43,33 +41,33 @@ const MIN_PTO: Duration = Duration::from_millis(4);
 /// either gone, or every packet was lost, and then only another one helps
 const MAX_PTO: Duration = Duration::from_millis(250);
 
-/// Bytes that may be outstanding whatever the controller says: two GSO batches, so that one can be on its way while the
-/// next is filled
-const MIN_WINDOW: u64 = 2 * 65_487;
+/// The window of a new path: ten datagrams, as RFC 9002, section 7.2, has it, of the largest size; it doubles with each round trip
+const INITIAL_WINDOW: u64 = 10 * 8950;
+
+/// Bytes that may always be outstanding: some datagrams of the largest size, so that the loss of one shows by those behind it
+const MIN_WINDOW: u64 = 4 * 8950;
 
 /// Bytes that are never exceeded: about what a receive buffer of the system's usual 4 MiB limit holds once the kernel's
 /// bookkeeping is counted
 const MAX_WINDOW: u64 = 2 << 20;
 
-/// What the controller wants back when a transmission is acknowledged or lost
-pub(crate) type ControllerInfo =
-    <BbrCongestionController as s2n_quic_core::recovery::CongestionController>::PacketInfo;
+/// How much faster than the window per round trip packets leave: the window stays in charge (RFC 9002, section 7.7)
+const PACING_GAIN: (u64, u64) = (5, 4);
+
+/// The same while the window doubles, because its packets are sent before the round trip that it is measured by
+const SLOW_START_GAIN: (u64, u64) = (2, 1);
 
 /// The departure of one transmission, as the socket worker saw it
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Departed {
     /// Taken just before the system call, never earlier than that of the transmission before it
     pub(crate) time: Timestamp,
-    /// `None` for a transmission that is not congestion-controlled
-    pub(crate) info: Option<ControllerInfo>,
 }
 
 /// What one control packet acknowledged
 pub(crate) struct Acknowledged {
     /// Bytes of window that are free again
     pub(crate) bytes: u64,
-    /// Those of them whose departure was reported to the controller
-    pub(crate) in_flight: usize,
     /// The departure of the newest packet among them
     pub(crate) departed: Departed,
     /// Whether this is the largest number of its space and newly acknowledged: then it gives a round-trip sample
@@ -86,11 +84,7 @@ struct State {
     window: Window<Waker>,
     departures: Departures,
     rtt: RttEstimator,
-    controller: BbrCongestionController,
-    random: Random,
-    /// The latest time that anybody passed in. Threads read the clock on their own, and the controller takes it amiss when time goes
-    /// back: this is what it is told instead.
-    latest: Option<Timestamp>,
+    congestion: Congestion,
 }
 
 /// The wakers to wake once every lock is released
@@ -115,16 +109,18 @@ impl Wakes {
 }
 
 impl Path {
-    /// `max_datagram_size`: bytes of UDP payload; `quantum`: bytes of one turn, a GSO batch
-    pub(crate) fn new(max_datagram_size: u16, quantum: u32) -> Arc<Self> {
+    /// `quantum`: bytes of one turn at most, a GSO batch
+    pub(crate) fn new(quantum: u32) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
                 window: Window::default(),
                 departures: Departures::new(quantum),
                 rtt: RttEstimator::new(INITIAL_RTT),
-                controller: BbrCongestionController::new(max_datagram_size, Default::default()),
-                random: Random::default(),
-                latest: None,
+                congestion: Congestion::new(congestion::Limits {
+                    initial: INITIAL_WINDOW,
+                    min: MIN_WINDOW,
+                    max: MAX_WINDOW,
+                }),
             }),
             admission: Admission::default(),
             quantum: u64::from(quantum),
@@ -155,7 +151,9 @@ impl Path {
     ) -> (Poll<u64>, Wakes) {
         let mut state = self.state.lock();
         let limit = state.limit();
-        let taken = state.window.take(flow, want, self.quantum, limit);
+        let taken = state
+            .window
+            .take(flow, want, turn(self.quantum, limit), limit);
         if taken == 0 {
             state.window.wait(flow, waker.clone());
             // there may be room for whoever is first in line, if only nobody came to ask
@@ -205,100 +203,35 @@ impl Path {
         state.grants(self.quantum, now)
     }
 
-    /// `bytes` of congestion-controlled packets are about to be handed to the socket
-    pub(crate) fn on_departure(&self, bytes: usize, now: Timestamp) -> Departed {
-        let mut guard = self.state.lock();
-        let state = &mut *guard;
-        let time = state.monotonic(now);
-        let app_limited = !state.window.has_waiters();
-        let info = state.controller.on_packet_sent(
-            time,
-            bytes,
-            Some(app_limited),
-            &state.rtt,
-            &mut NoopPublisher,
-        );
-        Departed {
-            time,
-            info: Some(info),
-        }
-    }
-
     pub(crate) fn on_ack(&self, acknowledged: Acknowledged, now: Timestamp) -> Wakes {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let time_sent = acknowledged.departed.time;
-        let now = state.monotonic(now.max(time_sent));
         if acknowledged.is_rtt_sample {
             state.rtt.update_rtt(
                 Duration::ZERO,
                 now.saturating_duration_since(time_sent)
                     .max(Duration::from_micros(1)),
-                now,
+                now.max(time_sent),
                 true,
                 PacketNumberSpace::ApplicationData,
             );
-            state
-                .controller
-                .on_rtt_update(time_sent, now, &state.rtt, &mut NoopPublisher);
         }
-        if let (Some(info), 1..) = (acknowledged.departed.info, acknowledged.in_flight) {
-            state.controller.on_ack(
-                time_sent,
-                acknowledged.in_flight,
-                info,
-                &state.rtt,
-                &mut state.random,
-                now,
-                &mut NoopPublisher,
-            );
-        }
+        let is_limiting = state.is_window_limiting();
+        state
+            .congestion
+            .on_acknowledged(acknowledged.bytes, is_limiting);
         state.window.release(acknowledged.bytes);
         state.grants(self.quantum, now)
     }
 
-    /// Bytes of one packet were lost; the window they hold goes over to their retransmission
-    pub(crate) fn on_loss(
-        &self,
-        bytes: u32,
-        departed: Departed,
-        is_new_burst: bool,
-        now: Timestamp,
-    ) {
-        let Some(info) = departed.info else { return };
-        if bytes == 0 {
-            return;
-        }
-        let mut guard = self.state.lock();
-        let state = &mut *guard;
-        let now = state.monotonic(now.max(departed.time));
-        state.controller.on_packet_lost(
-            bytes,
-            info,
-            false,
-            is_new_burst,
-            &mut state.random,
-            now,
-            &mut NoopPublisher,
-        );
-    }
-
-    /// Bytes left the network's account without being acknowledged or lost: superseded copies, streams that ended
-    pub(crate) fn on_discard(&self, in_flight: usize) {
-        if in_flight > 0 {
-            self.state
-                .lock()
-                .controller
-                .on_packet_discarded(in_flight, &mut NoopPublisher);
-        }
-    }
-
-    pub(crate) fn on_congestion_experienced(&self, packets: u64, now: Timestamp) {
-        let mut state = self.state.lock();
-        let now = state.monotonic(now);
-        state
-            .controller
-            .on_explicit_congestion(packets, now, &mut NoopPublisher);
+    /// A packet that left at `departed` was lost, or was marked by the network; the window it holds goes over to its
+    /// retransmission
+    pub(crate) fn on_congestion(&self, departed: Departed, now: Timestamp) {
+        self.state
+            .lock()
+            .congestion
+            .on_congestion(departed.time, now);
     }
 
     /// How long to wait for an acknowledgement before probing
@@ -324,28 +257,39 @@ impl Path {
 }
 
 impl State {
-    fn monotonic(&mut self, now: Timestamp) -> Timestamp {
-        let time = self.latest.map_or(now, |latest| latest.max(now));
-        self.latest = Some(time);
-        time
-    }
-
     fn limit(&self) -> u64 {
-        u64::from(self.controller.congestion_window()).clamp(MIN_WINDOW, MAX_WINDOW)
+        self.congestion.window()
     }
 
-    /// The controller's rate once it has a sample; before, its initial rate is a guess from the initial round trip
+    /// Whether more would have been sent if the window were larger
+    fn is_window_limiting(&self) -> bool {
+        self.window.has_waiters() || 2 * self.window.outstanding() > self.limit()
+    }
+
+    /// The window per round trip with some headroom; nothing before the first round trip was measured
     fn pacing_rate(&self) -> Option<u64> {
         self.rtt.first_rtt_sample()?;
-        Some(self.controller.pacing_rate().as_bytes_per_second())
+        let (gain, divisor) = match self.congestion.is_slow_start() {
+            true => SLOW_START_GAIN,
+            false => PACING_GAIN,
+        };
+        let nanos = self.rtt.smoothed_rtt().as_nanos().max(1);
+        let per_second = u128::from(self.limit() * gain / divisor) * 1_000_000_000 / nanos;
+        u64::try_from(per_second).ok()
     }
 
     fn grants(&mut self, quantum: u64, now: Timestamp) -> Wakes {
         let limit = self.limit();
+        let quantum = turn(quantum, limit);
         let mut wakes = Wakes::default();
         while let Some(waker) = self.window.grant(quantum, limit, now) {
             wakes.0.push(waker);
         }
         wakes
     }
+}
+
+/// Bytes of one turn: a whole batch if the window holds some of them
+fn turn(quantum: u64, limit: u64) -> u64 {
+    quantum.min(limit / 4)
 }

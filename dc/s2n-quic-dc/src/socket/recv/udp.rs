@@ -358,7 +358,6 @@ impl<S: Socket> Worker<S> {
                 message,
                 departure: now,
                 priority: Priority::Control,
-                congestion: None,
                 ticket: None,
             });
         }

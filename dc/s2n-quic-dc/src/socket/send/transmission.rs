@@ -7,13 +7,9 @@
 use super::completion;
 use crate::{
     msg::send::Message,
-    stream::{
-        path::{Departed, Path},
-        send::state::transmission::RecordId,
-    },
+    stream::{path::Departed, send::state::transmission::RecordId},
 };
 use s2n_quic_core::time::Timestamp;
-use std::sync::Arc;
 
 /// Where the completions of one half of a stream arrive
 pub(crate) type Completions = completion::Queue<Token, Departed>;
@@ -50,18 +46,10 @@ impl Priority {
     pub(crate) const COUNT: usize = 3;
 }
 
-/// The account of a congestion-controlled transmission
-pub(crate) struct Congestion {
-    pub(crate) path: Arc<Path>,
-    pub(crate) bytes: usize,
-}
-
 pub(crate) struct Transmission {
     pub(crate) message: Message,
     pub(crate) departure: Timestamp,
     pub(crate) priority: Priority,
-    /// `None` for ACKs, which must not wait for the window that they open
-    pub(crate) congestion: Option<Congestion>,
     /// `None` when nobody waits for it. Data of a stream that is gone is cancelled unsent; control is sent all the same, because the
     /// peer waits for it.
     pub(crate) ticket: Option<Ticket>,

@@ -214,13 +214,7 @@ impl<S: Socket> Worker<S> {
                 let lateness = now.saturating_duration_since(transmission.departure);
                 self.sender.metrics.lateness.add(lateness);
             }
-            let departed = match &transmission.congestion {
-                Some(congestion) => congestion.path.on_departure(congestion.bytes, now),
-                None => Departed {
-                    time: now,
-                    info: None,
-                },
-            };
+            let departed = Departed { time: now };
             self.sender.metrics.sent.add(1);
             self.complete(transmission, Outcome::Sent(departed));
         }

@@ -33,9 +33,6 @@ use std::{net::SocketAddr, sync::Arc};
 /// Paths that nobody uses are kept, with what they know of the network, up to this many
 const MAX_IDLE_PATHS: usize = 1024;
 
-/// What the controller takes for a packet: it counts its smallest windows in these, and a path's streams may differ
-const PATH_DATAGRAM_LEN: u16 = 1450;
-
 pub(crate) struct Core {
     pub(crate) pool: Pool,
     pub(crate) clock: Box<dyn Clock>,
@@ -200,7 +197,7 @@ impl Core {
         if paths.len() >= MAX_IDLE_PATHS {
             paths.retain(|_, path| Arc::strong_count(path) > 1);
         }
-        let path = Path::new(PATH_DATAGRAM_LEN, segment::MAX_TOTAL as u32);
+        let path = Path::new(segment::MAX_TOTAL as u32);
         paths.insert(id, path.clone());
         path
     }

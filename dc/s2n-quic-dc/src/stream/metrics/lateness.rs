@@ -39,11 +39,13 @@ impl Default for Lateness {
 impl Lateness {
     /// All ranges in order, those without transmissions too
     pub fn ranges(&self) -> impl Iterator<Item = LatenessRange> + '_ {
-        (0..).zip(&self.counts).map(|(index, &count)| LatenessRange {
-            from: start(index),
-            to: start(index + 1),
-            count,
-        })
+        (0..)
+            .zip(&self.counts)
+            .map(|(index, &count)| LatenessRange {
+                from: start(index),
+                to: start(index + 1),
+                count,
+            })
     }
 
     /// Transmissions that were counted

@@ -25,7 +25,7 @@ use crate::{
     },
     socket::{
         pool::{Class, Purpose, Unfilled},
-        send::transmission::{Congestion, Priority, Ticket, Token, Transmission},
+        send::transmission::{Priority, Ticket, Token, Transmission},
     },
     stream::{
         events::Event,
@@ -448,13 +448,8 @@ impl State {
         departure: Timestamp,
         shared: &Shared,
     ) {
-        let congestion = Congestion {
-            path: shared.path.clone(),
-            bytes: message.payload().len(),
-        };
         let ticket = self.ticket(record, &message, is_data);
         shared.shard.sender.submit(Transmission {
-            congestion: Some(congestion),
             message,
             departure,
             priority,
@@ -472,7 +467,6 @@ impl State {
     ) {
         let ticket = self.ticket(record, &message, false);
         shared.shard.sender.submit(Transmission {
-            congestion: None,
             message,
             departure,
             priority: Priority::Control,

@@ -184,26 +184,17 @@ impl State {
         let mut drained = core::mem::take(&mut self.drained);
         self.completions.drain_into(&mut drained);
         for completion in drained.drain(..) {
-            let (departed, failed) = match completion.outcome {
-                Outcome::Sent(departed) => (departed, false),
+            let departed = match completion.outcome {
+                Outcome::Sent(departed) => departed,
                 // refused by the socket, or the worker is gone: what was in it is recovered like any loss
-                Outcome::Failed { .. } | Outcome::Cancelled => (
-                    Departed {
-                        time: shared.now(),
-                        info: None,
-                    },
-                    true,
-                ),
+                Outcome::Failed { .. } | Outcome::Cancelled => Departed { time: shared.now() },
             };
             shared.publish(
                 departed.time,
                 socket_event(&completion.outcome, completion.token.len as usize),
             );
-            let settled = completion.token.record.map_or(0, |record| {
-                self.records.on_departed(record, departed, failed)
-            });
-            if departed.info.is_some() {
-                shared.path.on_discard(settled);
+            if let Some(record) = completion.token.record {
+                self.records.on_departed(record, departed);
             }
             if completion.token.is_data {
                 self.flow.on_completed();

@@ -44,7 +44,10 @@ fn a_full_path_window_is_a_wait_for_the_path() {
     };
     let waits = waits_of(options, 1_000_000, |_| ());
     assert!(waits.path_window >= 50 * MILLISECOND, "{waits:?}");
-    assert!(waits.path_window > waits.stream_credit + waits.pool, "{waits:?}");
+    assert!(
+        waits.path_window > waits.stream_credit + waits.pool,
+        "{waits:?}"
+    );
 }
 
 #[test]

@@ -146,7 +146,7 @@ fn transmissions_of_several_streams_share_a_send_of_up_to_44_packets() {
     let mut bench = Bench::new();
     let streams: Vec<_> = (0..46).map(|_| Queue::new()).collect();
     for (serial, stream) in streams.iter().enumerate() {
-        bench.submit_for(stream, Plan::new(serial as u32), None);
+        bench.submit_for(stream, Plan::new(serial as u32));
     }
     assert_eq!(bench.poll(0), Next::Now);
     let calls = bench.calls();

@@ -193,7 +193,6 @@ impl State {
             message,
             departure: now,
             priority: Priority::Control,
-            congestion: None,
             ticket: Some(ticket),
         });
         Poll::Ready(())

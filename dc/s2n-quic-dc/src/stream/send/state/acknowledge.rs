@@ -36,11 +36,10 @@ enum Space {
 struct Acknowledged {
     /// Bytes of window that are free again
     bytes: u64,
-    /// Those of them that the controller counts as in flight. A packet may be acknowledged before the socket worker has reported its
-    /// departure; it is taken out of the flight by that report.
-    in_flight: usize,
     newest: Option<(loss::Newest, Departed)>,
     largest_is_new: bool,
+    /// The network marked a packet that the peer had not reported before
+    is_marked: bool,
     data_bytes: u64,
 }
 
@@ -102,7 +101,7 @@ impl State {
                 let increase = ce.saturating_sub(self.congestion_experienced);
                 if increase > 0 {
                     self.congestion_experienced = ce;
-                    shared.path.on_congestion_experienced(increase, now);
+                    acknowledged.is_marked = true;
                 }
                 Space::Stream
             }
@@ -138,9 +137,6 @@ impl State {
         let departed = self.records.departed(info.record);
         acknowledged.bytes += u64::from(info.packet_len);
         if let Some(departed) = departed {
-            if departed.info.is_some() {
-                acknowledged.in_flight += usize::from(info.packet_len);
-            }
             let newest = loss::Newest {
                 sequence: info.sequence,
                 departed: departed.time,
@@ -174,7 +170,7 @@ impl State {
                 }),
             );
         }
-        self.records.settle(info.record, info.packet_len);
+        self.records.settle(info.record);
     }
 
     /// Draws the consequences of what a control packet acknowledged
@@ -190,10 +186,12 @@ impl State {
                     {
                         self.newest = Some(newest);
                     }
+                    if acknowledged.is_marked {
+                        shared.path.on_congestion(departed, now);
+                    }
                     self.wakes.append(shared.path.on_ack(
                         path::Acknowledged {
                             bytes: acknowledged.bytes,
-                            in_flight: acknowledged.in_flight,
                             departed,
                             is_rtt_sample: acknowledged.largest_is_new,
                         },
@@ -246,14 +244,7 @@ impl State {
 
     /// The packet is neither acknowledged nor lost, and nobody waits for it any more
     pub(super) fn discard(&mut self, info: Info, shared: &Shared, now: Timestamp) {
-        let in_flight = self
-            .records
-            .departed(info.record)
-            .is_some_and(|departed| departed.info.is_some());
-        if in_flight {
-            shared.path.on_discard(usize::from(info.packet_len));
-        }
-        self.records.settle(info.record, info.packet_len);
+        self.records.settle(info.record);
         self.wakes
             .append(shared.path.release(u64::from(info.packet_len), now));
     }
@@ -290,11 +281,8 @@ impl State {
         }
         self.loss_deadline = next_deadline;
 
-        let mut previous = None;
         for (space, number, info) in lost {
-            let is_new_burst = previous != Some(info.sequence.wrapping_sub(1));
-            previous = Some(info.sequence);
-            self.on_packet_lost(space, number, info, is_new_burst, shared, now);
+            self.on_packet_lost(space, number, info, shared, now);
         }
     }
 
@@ -303,16 +291,14 @@ impl State {
         space: Space,
         number: u64,
         info: Info,
-        is_new_burst: bool,
         shared: &Shared,
         now: Timestamp,
     ) {
         let departed = self.records.departed(info.record);
         if let Some(departed) = departed {
-            let bytes = u32::from(info.packet_len);
-            shared.path.on_loss(bytes, departed, is_new_burst, now);
+            shared.path.on_congestion(departed, now);
         }
-        self.records.settle(info.record, info.packet_len);
+        self.records.settle(info.record);
         shared.counters().packets_lost.add(1);
         let data = match info.content {
             Content::Data(data) if !self.records.is_acknowledged(&data) => data,

@@ -65,13 +65,11 @@ pub(crate) struct Record {
 
 #[derive(Clone, Copy, Debug)]
 enum RecordState {
-    /// In the wheel; `settled` bytes of it were acknowledged or superseded before its completion arrived
-    Queued {
-        settled: usize,
-    },
+    /// In the wheel
+    Queued,
+    /// Sent, or refused by the socket: packets that never left count as lost once something newer is acknowledged, or by
+    /// the probe timer
     Departed(Departed),
-    /// The socket refused it: its packets count as lost once something newer is acknowledged, or by the probe timer
-    Failed(Departed),
 }
 
 /// The records of a stream, in a slab
@@ -89,7 +87,7 @@ impl Records {
             acknowledged: 0,
             unacknowledged: 0,
             infos: 0,
-            state: RecordState::Queued { settled: 0 },
+            state: RecordState::Queued,
         };
         match self.free.pop() {
             Some(index) => {
@@ -124,27 +122,17 @@ impl Records {
     /// The departure that the socket worker reported, if it has
     pub(crate) fn departed(&self, id: RecordId) -> Option<Departed> {
         match self.get(id)?.state {
-            RecordState::Queued { .. } => None,
-            RecordState::Departed(departed) | RecordState::Failed(departed) => Some(departed),
+            RecordState::Queued => None,
+            RecordState::Departed(departed) => Some(departed),
         }
     }
 
-    /// Takes the report of the socket worker; returns the bytes that had been settled before it came
-    pub(crate) fn on_departed(&mut self, id: RecordId, departed: Departed, failed: bool) -> usize {
-        let Some(record) = self.get_mut(id) else {
-            return 0;
-        };
-        let settled = match record.state {
-            RecordState::Queued { settled } => settled,
-            RecordState::Departed(_) | RecordState::Failed(_) => 0,
-        };
-        record.state = if failed {
-            RecordState::Failed(departed)
-        } else {
-            RecordState::Departed(departed)
-        };
+    /// Takes the report of the socket worker
+    pub(crate) fn on_departed(&mut self, id: RecordId, departed: Departed) {
+        if let Some(record) = self.get_mut(id) {
+            record.state = RecordState::Departed(departed);
+        }
         self.reap(id);
-        settled
     }
 
     /// The packet's bytes as first sent, to be copied
@@ -176,14 +164,10 @@ impl Records {
         true
     }
 
-    /// An info that named the record has left its map. `packet_len` bytes of a transmission that has not departed yet are
-    /// remembered, and given to whoever asks for its departure.
-    pub(crate) fn settle(&mut self, id: RecordId, packet_len: u16) {
+    /// An info that named the record has left its map
+    pub(crate) fn settle(&mut self, id: RecordId) {
         if let Some(record) = self.get_mut(id) {
             record.infos = record.infos.saturating_sub(1);
-            if let RecordState::Queued { settled } = &mut record.state {
-                *settled += usize::from(packet_len);
-            }
         }
         self.reap(id);
     }
@@ -208,7 +192,7 @@ impl Records {
         let is_done = self.get(id).is_some_and(|record| {
             record.infos == 0
                 && record.unacknowledged == 0
-                && !matches!(record.state, RecordState::Queued { .. })
+                && !matches!(record.state, RecordState::Queued)
         });
         if is_done {
             self.slots[id.0 as usize] = None;

@@ -9,14 +9,10 @@ use super::{
     serials, Next, Ordering, Priority,
 };
 use crate::{
-    socket::send::{
-        completion::Outcome,
-        transmission::{Completions, Congestion},
-    },
-    stream::path::{Acknowledged, Departed, Path},
+    socket::send::{completion::Outcome, transmission::Completions},
+    stream::path::Departed,
 };
 use nix::errno::Errno;
-use std::sync::Arc;
 
 /// A plan that shares no send with those of other numbers
 fn alone(serial: u32) -> Plan {
@@ -206,22 +202,6 @@ fn the_last_message_of_a_call_can_fail() {
     assert_eq!(ends(&bench.stream), expected);
 }
 
-const LEN: usize = 300;
-
-/// Submits 300 bytes in three packets that hold window of the path, as a stream does
-fn submit_on_path(bench: &Bench, path: &Arc<Path>, serial: u32) {
-    path.take_unchecked(LEN as u64);
-    let congestion = Congestion {
-        path: path.clone(),
-        bytes: LEN,
-    };
-    let plan = Plan {
-        port: 100 + serial as u16,
-        ..Plan::of(serial, 3, 100)
-    };
-    bench.submit_for(&bench.stream, plan, Some(congestion));
-}
-
 /// The departures of what was sent; none of what failed
 fn departures(stream: &Completions) -> Vec<Option<Departed>> {
     let mut completions = Vec::new();
@@ -235,70 +215,11 @@ fn departures(stream: &Completions) -> Vec<Option<Departed>> {
         .collect()
 }
 
-/// What the path's controller believed to be in flight when this left
-fn flight(departed: &Option<Departed>) -> usize {
-    departed.unwrap().info.unwrap().bytes_in_flight as usize
-}
-
 #[test]
-fn what_would_block_is_charged_to_the_path_when_it_leaves_and_once() {
+fn departures_carry_the_time_of_the_call_that_took_them() {
     let mut bench = Bench::new();
-    let path = Path::new(1450, 65_487);
-    submit_on_path(&bench, &path, 0);
-    bench.run(0);
-    let before = flight(&departures(&bench.stream)[0]);
-
-    for serial in 1..4 {
-        submit_on_path(&bench, &path, serial);
-    }
-    for taken in [0, 0, 1, 0, 1] {
-        bench.fail(taken, Errno::EAGAIN);
-        assert_eq!(bench.poll(1), Next::Writable);
-        assert_eq!(path.usage().0, 4 * LEN as u64);
-    }
-    bench.run(2);
-    let departed = departures(&bench.stream);
-    let flights: Vec<usize> = departed.iter().map(flight).collect();
-    assert_eq!(flights, [1, 2, 3].map(|n| before + n * LEN));
-
-    // everything is acknowledged, so that nothing is left on either account
-    let wakes = path.on_ack(
-        Acknowledged {
-            bytes: 4 * LEN as u64,
-            in_flight: 4 * LEN,
-            departed: departed[2].unwrap(),
-            is_rtt_sample: true,
-        },
-        at(1000),
-    );
-    wakes.wake();
-    assert_eq!(path.usage().0, 0);
-    submit_on_path(&bench, &path, 4);
-    bench.run(2000);
-    assert_eq!(flight(&departures(&bench.stream)[0]), before);
-}
-
-#[test]
-fn what_fails_is_never_in_flight_and_keeps_its_window_for_the_copy_that_follows() {
-    let mut bench = Bench::new();
-    let path = Path::new(1450, 65_487);
-    for serial in 0..3 {
-        submit_on_path(&bench, &path, serial);
-    }
-    bench.fail(1, Errno::ENOBUFS);
-    bench.run(0);
-    let departed = departures(&bench.stream);
-    assert!(departed[1].is_none());
-    assert_eq!(flight(&departed[2]), flight(&departed[0]) + LEN);
-    assert_eq!(path.usage().0, 3 * LEN as u64);
-}
-
-#[test]
-fn departures_on_a_path_carry_the_time_of_the_call_that_took_them() {
-    let mut bench = Bench::new();
-    let path = Path::new(1450, 65_487);
-    submit_on_path(&bench, &path, 0);
-    submit_on_path(&bench, &path, 1);
+    bench.submit(alone(0));
+    bench.submit(alone(1));
     bench.submit(Plan {
         priority: Priority::Control,
         ..alone(2)
@@ -307,9 +228,18 @@ fn departures_on_a_path_carry_the_time_of_the_call_that_took_them() {
     bench.poll(10);
     bench.run(30);
     let departed = departures(&bench.stream);
-    let times: Vec<_> = departed.iter().map(|d| d.unwrap().time).collect();
-    assert_eq!(times, [at(10), at(10), at(30)]);
-    // the control packet left first and is on nobody's account
-    let on_account = departed.iter().map(|d| d.unwrap().info.is_some());
-    assert!(on_account.eq([false, true, true]));
+    let times: Vec<_> = departed.iter().map(|d| d.map(|d| d.time)).collect();
+    assert_eq!(times, [at(10), at(10), at(30)].map(Some));
+}
+
+#[test]
+fn what_fails_has_no_departure() {
+    let mut bench = Bench::new();
+    for serial in 0..3 {
+        bench.submit(alone(serial));
+    }
+    bench.fail(1, Errno::ENOBUFS);
+    bench.run(0);
+    let departed = departures(&bench.stream);
+    assert!(departed.iter().map(Option::is_some).eq([true, false, true]));
 }

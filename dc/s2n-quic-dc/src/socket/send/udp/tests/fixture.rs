@@ -11,7 +11,7 @@ use crate::{
         pool::{Class, Config, Pool, Purpose},
         send::{
             completion::{Outcome, Queue},
-            transmission::{Completions, Congestion, Priority, Ticket, Token, Transmission},
+            transmission::{Completions, Priority, Ticket, Token, Transmission},
             udp::{Next, Sender, Worker},
         },
     },
@@ -291,20 +291,14 @@ impl Bench {
     }
 
     pub(super) fn submit(&self, plan: Plan) {
-        self.submit_for(&self.stream, plan, None);
+        self.submit_for(&self.stream, plan);
     }
 
-    pub(super) fn submit_for(
-        &self,
-        stream: &Arc<Completions>,
-        plan: Plan,
-        congestion: Option<Congestion>,
-    ) {
+    pub(super) fn submit_for(&self, stream: &Arc<Completions>, plan: Plan) {
         self.sender.submit(Transmission {
             message: plan.message(&self.pool),
             departure: at(plan.departure),
             priority: plan.priority,
-            congestion,
             ticket: Some(ticket(stream, plan.serial)),
         });
     }

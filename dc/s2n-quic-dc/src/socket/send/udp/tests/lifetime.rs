@@ -35,8 +35,8 @@ fn data_and_retransmissions_of_a_dead_stream_are_cancelled_unsent() {
     let closed = Queue::new();
     let dropped = Queue::new();
     for (stream, serial) in [(&closed, 0), (&dropped, 2)] {
-        bench.submit_for(stream, prioritized(serial, Priority::Data), None);
-        bench.submit_for(stream, prioritized(serial + 1, Priority::Recovery), None);
+        bench.submit_for(stream, prioritized(serial, Priority::Data));
+        bench.submit_for(stream, prioritized(serial + 1, Priority::Recovery));
     }
     bench.submit(Plan::new(4));
     closed.close();
@@ -56,8 +56,8 @@ fn control_of_a_dead_stream_is_sent_all_the_same() {
     let mut bench = Bench::new();
     let closed = Queue::new();
     let dropped = Queue::new();
-    bench.submit_for(&closed, prioritized(0, Priority::Control), None);
-    bench.submit_for(&dropped, prioritized(1, Priority::Control), None);
+    bench.submit_for(&closed, prioritized(0, Priority::Control));
+    bench.submit_for(&dropped, prioritized(1, Priority::Control));
     closed.close();
     drop(dropped);
     bench.run(0);
@@ -69,8 +69,8 @@ fn control_of_a_dead_stream_is_sent_all_the_same() {
 fn data_that_waits_for_the_socket_is_not_sent_once_its_stream_has_died() {
     let mut bench = Bench::new();
     let stream = Queue::new();
-    bench.submit_for(&stream, Plan::new(0), None);
-    bench.submit_for(&stream, prioritized(1, Priority::Control), None);
+    bench.submit_for(&stream, Plan::new(0));
+    bench.submit_for(&stream, prioritized(1, Priority::Control));
     bench.fail(0, Errno::EAGAIN);
     assert_eq!(bench.poll(0), Next::Writable);
     drop(stream);
@@ -91,7 +91,6 @@ fn what_nobody_waits_for_is_sent() {
         message,
         departure: at(0),
         priority: Priority::Data,
-        congestion: None,
         ticket: None,
     });
     bench.run(0);
@@ -131,7 +130,7 @@ fn a_stream_is_woken_once_per_batch() {
         assert!(other.register(&other_wakes.waker()));
         for serial in 0..20 {
             bench.submit(Plan::new(serial));
-            bench.submit_for(&other, Plan::new(serial), None);
+            bench.submit_for(&other, Plan::new(serial));
         }
         bench.run(batch);
         assert_eq!(wakes.count(), batch as usize);
@@ -225,7 +224,6 @@ fn what_is_submitted_after_the_worker_has_ended_is_cancelled_and_the_stream_woke
             message: builder.finish(peer, plan.ecn).unwrap(),
             departure: at(0),
             priority: plan.priority,
-            congestion: None,
             ticket: Some(ticket(&stream, serial)),
         });
         assert_eq!(ends(&stream), [(serial, End::Cancelled)]);

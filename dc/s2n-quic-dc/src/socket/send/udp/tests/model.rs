@@ -91,7 +91,7 @@ impl Model {
                     last: if is_short { 10 } else { segment_len },
                     ..Plan::new(self.plans.len() as u32)
                 };
-                self.bench.submit_for(stream, plan, None);
+                self.bench.submit_for(stream, plan);
                 self.plans.push((index, plan));
             }
             Op::Poll { advance } => {

@@ -52,7 +52,6 @@ fn departed(micros: u64) -> Departed {
     Departed {
         // SAFETY: the tests use one made-up clock
         time: unsafe { Timestamp::from_duration(Duration::from_micros(1 + micros)) },
-        info: None,
     }
 }
 
@@ -92,7 +91,7 @@ fn the_descriptor_goes_home_when_the_last_packet_of_the_burst_is_acknowledged_an
     let mut records = Records::default();
     let (id, in_wheel) = burst(&mut records, &pool, 44);
     drop(in_wheel);
-    records.on_departed(id, departed(5), false);
+    records.on_departed(id, departed(5));
     // backwards, so that no order of arrival is assumed
     for segment in (0..44).rev() {
         assert_eq!(pinned(&pool), 1024);
@@ -101,7 +100,7 @@ fn the_descriptor_goes_home_when_the_last_packet_of_the_burst_is_acknowledged_an
             .and_then(|message| message.segment(usize::from(segment)));
         assert_eq!(packet, Some(&[segment; PACKET as usize][..]));
         assert!(records.acknowledge(&data(id, segment)));
-        records.settle(id, PACKET);
+        records.settle(id);
     }
     assert_eq!(pinned(&pool), 0);
     assert!(records.message(id).is_none());
@@ -130,10 +129,10 @@ fn a_packet_counts_as_acknowledged_once_whichever_copy_was() {
     let copy = single(&mut records);
     assert!(!records.is_acknowledged(&first));
     assert!(records.acknowledge(&first));
-    records.settle(copy, PACKET);
+    records.settle(copy);
     assert!(records.is_acknowledged(&first));
     assert!(!records.acknowledge(&first));
-    records.settle(id, PACKET);
+    records.settle(id);
     assert!(!records.is_acknowledged(&other));
     assert!(records.message(id).is_some(), "two packets are left");
     assert!(records.acknowledge(&other));
@@ -146,53 +145,34 @@ fn what_a_record_that_is_gone_carried_is_acknowledged() {
     let pool = pool();
     let mut records = Records::default();
     let (id, _in_wheel) = burst(&mut records, &pool, 1);
-    records.on_departed(id, departed(0), false);
+    records.on_departed(id, departed(0));
     assert!(records.acknowledge(&data(id, 0)));
-    records.settle(id, PACKET);
+    records.settle(id);
     assert!(records.is_empty());
     assert!(records.is_acknowledged(&data(id, 0)));
     assert!(!records.acknowledge(&data(id, 0)));
 }
 
 #[test]
-fn bytes_that_were_settled_before_the_departure_are_reported_with_it_once() {
+fn a_departure_is_known_from_its_report_until_the_record_ends() {
     let pool = pool();
     let mut records = Records::default();
-    let (id, _in_wheel) = burst(&mut records, &pool, 4);
-    for (segment, packet_len) in [(0, 8), (1, 5)] {
-        records.acknowledge(&data(id, segment));
-        records.settle(id, packet_len);
+    let (id, in_wheel) = burst(&mut records, &pool, 2);
+    assert!(records.departed(id).is_none());
+    records.on_departed(id, departed(7));
+    drop(in_wheel);
+    assert_eq!(records.departed(id).map(|d| d.time), Some(departed(7).time));
+    // both are lost, and yet there is something to copy from
+    records.settle(id);
+    records.settle(id);
+    assert_eq!(records.departed(id).map(|d| d.time), Some(departed(7).time));
+    assert!(records.message(id).is_some());
+    for segment in 0..2 {
+        assert!(records.acknowledge(&data(id, segment)));
     }
     assert!(records.departed(id).is_none());
-    assert_eq!(records.on_departed(id, departed(5), false), 13);
-    // from here on they are in flight, and whoever settles them says so
-    records.acknowledge(&data(id, 2));
-    records.settle(id, 8);
-    assert_eq!(records.on_departed(id, departed(6), false), 0);
-}
-
-#[test]
-fn a_departure_is_known_from_its_report_until_the_record_ends_even_if_the_socket_refused_it() {
-    let pool = pool();
-    for failed in [false, true] {
-        let mut records = Records::default();
-        let (id, in_wheel) = burst(&mut records, &pool, 2);
-        assert!(records.departed(id).is_none());
-        records.on_departed(id, departed(7), failed);
-        drop(in_wheel);
-        assert_eq!(records.departed(id).map(|d| d.time), Some(departed(7).time));
-        // both are lost, and yet there is something to copy from
-        records.settle(id, PACKET);
-        records.settle(id, PACKET);
-        assert_eq!(records.departed(id).map(|d| d.time), Some(departed(7).time));
-        assert!(records.message(id).is_some());
-        for segment in 0..2 {
-            assert!(records.acknowledge(&data(id, segment)));
-        }
-        assert!(records.departed(id).is_none());
-        assert!(records.is_empty());
-        assert_eq!(pinned(&pool), 0);
-    }
+    assert!(records.is_empty());
+    assert_eq!(pinned(&pool), 0);
 }
 
 #[test]
@@ -201,14 +181,14 @@ fn a_name_stays_taken_while_the_record_is_in_the_wheel_or_an_info_or_a_lost_pack
     let mut records = Records::default();
     let (in_wheel, message) = burst(&mut records, &pool, 1);
     records.acknowledge(&data(in_wheel, 0));
-    records.settle(in_wheel, PACKET);
+    records.settle(in_wheel);
 
     let named_by_info = single(&mut records);
-    records.on_departed(named_by_info, departed(0), false);
+    records.on_departed(named_by_info, departed(0));
 
     let (lost, _) = burst(&mut records, &pool, 1);
-    records.on_departed(lost, departed(0), false);
-    records.settle(lost, PACKET);
+    records.on_departed(lost, departed(0));
+    records.settle(lost);
 
     let others: Vec<RecordId> = (0..50).map(|_| records.reserve()).collect();
     for taken in [in_wheel, named_by_info, lost] {
@@ -221,8 +201,8 @@ fn a_name_stays_taken_while_the_record_is_in_the_wheel_or_an_info_or_a_lost_pack
 
     // each ends by what it waited for
     drop(message);
-    records.on_departed(in_wheel, departed(1), false);
-    records.settle(named_by_info, PACKET);
+    records.on_departed(in_wheel, departed(1));
+    records.settle(named_by_info);
     records.acknowledge(&data(lost, 0));
     assert!(records.is_empty());
 }
@@ -246,9 +226,9 @@ fn what_is_given_up_lets_every_descriptor_go_and_stays_until_it_has_completed() 
     let mut records = Records::default();
     let (queued, in_wheel) = burst(&mut records, &pool, 2);
     let (sent, _) = burst(&mut records, &pool, 2);
-    records.on_departed(sent, departed(0), false);
+    records.on_departed(sent, departed(0));
     for id in [queued, queued, sent, sent] {
-        records.settle(id, PACKET);
+        records.settle(id);
     }
     assert_eq!(pinned(&pool), 2048);
     records.forget_data();
@@ -259,7 +239,6 @@ fn what_is_given_up_lets_every_descriptor_go_and_stays_until_it_has_completed() 
 
     drop(in_wheel);
     assert_eq!(pinned(&pool), 0);
-    let settled = usize::from(2 * PACKET);
-    assert_eq!(records.on_departed(queued, departed(1), true), settled);
+    records.on_departed(queued, departed(1));
     assert!(records.departed(queued).is_none());
 }

@@ -22,10 +22,7 @@ enum Op {
     /// A name is taken, and nothing comes of it
     Cancel,
     /// The socket worker reports some transmission
-    Complete {
-        which: u8,
-        failed: bool,
-    },
+    Complete(u8),
     /// Some packet is acknowledged, and copies of it are superseded
     Acknowledge(u8),
     /// Some packet that has departed is lost
@@ -40,7 +37,6 @@ struct Expected {
     in_wheel: Option<Option<Message>>,
     /// Packets that were not acknowledged and can be sent again
     unacknowledged: BTreeSet<u8>,
-    settled_in_wheel: usize,
     departed: Option<u64>,
 }
 
@@ -48,7 +44,6 @@ struct Expected {
 struct Packet {
     record: u32,
     content: Option<Data>,
-    packet_len: u16,
 }
 
 struct Model {
@@ -90,7 +85,6 @@ impl Model {
             self.packets.push(Packet {
                 record: id.0,
                 content: Some(data(id, segment)),
-                packet_len: 1 + u16::from(segment),
             });
         }
     }
@@ -102,7 +96,6 @@ impl Model {
         self.packets.push(Packet {
             record: id.0,
             content,
-            packet_len: 100,
         });
     }
 
@@ -110,29 +103,22 @@ impl Model {
         let expected = Expected {
             in_wheel: Some(message),
             unacknowledged,
-            settled_in_wheel: 0,
             departed: None,
         };
         self.expected.insert(id.0, expected);
     }
 
-    fn complete(&mut self, id: u32, failed: bool) {
+    fn complete(&mut self, id: u32) {
         self.clock += 1;
         let now = departed(self.clock);
-        let reported = self.records.on_departed(RecordId(id), now, failed);
+        self.records.on_departed(RecordId(id), now);
         let expected = self.expected.get_mut(&id).unwrap();
-        assert_eq!(reported, expected.settled_in_wheel);
         expected.in_wheel = None;
         expected.departed = Some(self.clock);
     }
 
     fn settle(&mut self, packet: Packet) {
-        self.records
-            .settle(RecordId(packet.record), packet.packet_len);
-        let expected = self.expected.get_mut(&packet.record).unwrap();
-        if expected.in_wheel.is_some() {
-            expected.settled_in_wheel += usize::from(packet.packet_len);
-        }
+        self.records.settle(RecordId(packet.record));
     }
 
     fn acknowledge(&mut self, packet: Packet) {
@@ -192,14 +178,14 @@ impl Model {
                 let id = self.reserve();
                 self.records.cancel(id);
             }
-            Op::Complete { which, failed } => {
+            Op::Complete(which) => {
                 let in_wheel: Vec<u32> = self
                     .expected
                     .iter()
                     .filter_map(|(id, expected)| expected.in_wheel.as_ref().map(|_| *id))
                     .collect();
                 if let Some(index) = pick(which, in_wheel.len()) {
-                    self.complete(in_wheel[index], failed);
+                    self.complete(in_wheel[index]);
                 }
             }
             Op::Acknowledge(which) => {
@@ -281,7 +267,7 @@ fn a_name_is_reused_exactly_when_nothing_refers_to_its_record() {
             model.check();
             let in_wheel: Vec<u32> = model.expected.keys().copied().collect();
             for id in in_wheel {
-                model.complete(id, false);
+                model.complete(id);
             }
             model.check();
             assert!(model.records.is_empty());
