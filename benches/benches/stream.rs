@@ -1,67 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The throughput of one stream: an upload over loopback, from opening the stream to the server's verdict on every byte.
+//! The throughput of one stream by its size: 1 KB, 16 KB, 256 KB, 4 MB and 64 MB.
 //!
-//! The one rule: an iteration whose bytes did not all arrive is a failure, not a sample.
+//! Path measured: everything. The client opens a stream over loopback, writes, and ends it; the server reads to the end,
+//! compares every byte and confirms. Handshake and path secret are there already, the sockets and the paths warm. Small
+//! streams show what opening and confirming cost, a round trip among it; large ones what the sustained rate is. Both ends,
+//! and the making and comparing of bytes, share the machine's processors.
+//!
+//! The one rule: an iteration whose bytes did not all arrive is a failure, not a sample; and what arrived has left through
+//! the timing wheel, by the count of the environment's transmissions.
 
-use criterion::{Criterion, SamplingMode, Throughput};
-use s2n_quic_dc_perf::{
-    client,
-    handshake::Loopback,
-    pattern,
-    request::{Direction, Request},
-    server, transfer,
-};
-use std::{
-    error::Error,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
-use tokio::runtime::Builder;
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+use s2n_quic_dc_benches::ends::Ends;
+use std::{error::Error, time::Duration};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut criterion = Criterion::default().configure_from_args();
-    upload(&mut criterion)?;
+fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+    let mut criterion = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(5))
+        .configure_from_args();
+    let ends = Ends::start()?;
+    let mut transferred = 0;
+
+    let mut group = criterion.benchmark_group("stream/upload");
+    group.sampling_mode(SamplingMode::Flat);
+    for (name, bytes) in SIZES {
+        group.throughput(Throughput::Bytes(bytes));
+        group.bench_function(BenchmarkId::from_parameter(name), |b| {
+            b.iter(|| {
+                let verdict = ends.run(ends.peer().transfer(bytes));
+                assert!(verdict.is_ok(), "not verified: {verdict:?}");
+                transferred += bytes;
+            });
+        });
+        ends.assert_sent(transferred);
+    }
+    group.finish();
     criterion.final_summary();
     Ok(())
 }
 
-fn upload(criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
-    let runtime = Builder::new_multi_thread().enable_all().build()?;
-    // the handshake is made here, once
-    let ends = runtime.block_on(Loopback::start())?;
-    runtime.spawn(server::serve(ends.server().clone()));
-    let number = AtomicU64::new(0);
-
-    let mut group = criterion.benchmark_group("stream");
-    group
-        .sampling_mode(SamplingMode::Flat)
-        .sample_size(10)
-        .warm_up_time(Duration::from_secs(1))
-        .measurement_time(Duration::from_secs(8))
-        .throughput(Throughput::Bytes(LENGTH));
-    group.bench_function("upload", |bencher| {
-        bencher.iter(|| {
-            let request = Request {
-                direction: Direction::Upload,
-                seed: pattern::seed(number.fetch_add(1, Ordering::Relaxed)),
-                length: LENGTH,
-            };
-            let mut written = 0;
-            let upload = client::transfer(&ends, &request, transfer::buffer_size(1), |bytes| {
-                written += bytes;
-            });
-            let verdict = runtime.block_on(upload);
-            assert!(verdict.is_ok(), "not verified: {verdict:?}");
-            assert_eq!(written, LENGTH);
-        });
-    });
-    group.finish();
-    // before the ends, whose own runtimes must not be dropped by a task
-    drop(runtime);
-    Ok(())
-}
-
-/// Bytes in an iteration: enough for the stream to leave its start behind, few enough for ten samples in half a minute at a tenth
-/// of a gigabit per second.
-const LENGTH: u64 = 20_000_000;
+/// Bytes of each stream
+const SIZES: [(&str, u64); 5] = [
+    ("1KB", 1_000),
+    ("16KB", 16_000),
+    ("256KB", 256_000),
+    ("4MB", 4_000_000),
+    ("64MB", 64_000_000),
+];

@@ -1,24 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The parts of the `dc-perf` command: transfers over loopback in which every byte is verified.
+//! The parts of the `dc-perf` command: workloads in which every byte is verified, over any system, and what was measured.
 //!
-//! The one rule: only what a service could do is done here, through the public API and with default settings. The benches and the
-//! command share these parts, so that both measure the same path.
+//! The one rule: only what a service could do is done here, through the public API. The command, the benches and the comparison with
+//! other systems share these parts, so that all measure the same.
 //!
 //! ```text
-//! cli ──▶ workload ──▶ client ═══ stream ═══ server       handshake: the two ends
-//!             │           └──── transfer ─────┘           request: what they say to each other
-//!             ▼                    │                      pattern: the bytes and their check
-//!          report              pattern                    size: 100MB, 64KiB
+//! cli ─┬▶ workload ──▶ engine ══ transport ══▶ endpoint      cli, config: what to run
+//!      └▶ config         │                                   exchange, pattern: what the two ends say, and its check
+//!                        ▼                                   endpoint: this crate's client and server as a transport
+//!           outcome ◀── measure                              measure: counters, memory, processor time
+//!              └▶ record, table, plot                        progress: while it runs
 //! ```
 
 pub mod cli;
-pub mod client;
-pub mod handshake;
+pub mod command;
+pub mod config;
+pub mod endpoint;
+pub mod engine;
+pub mod exchange;
+pub mod failures;
+pub mod human;
+pub mod measure;
+pub mod outcome;
 pub mod pattern;
-pub mod report;
-pub mod request;
-pub mod server;
+pub mod plot;
+pub mod progress;
+pub mod record;
 pub mod size;
-pub mod transfer;
+pub mod table;
+pub mod time;
+pub mod transport;
 pub mod workload;

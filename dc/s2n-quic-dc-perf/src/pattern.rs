@@ -2,47 +2,44 @@
 
 //! The bytes that are transferred, and the check that they arrived.
 //!
-//! The one rule: every byte is compared, and no eight-byte word occurs twice in a stream, so that a block that is repeated, left
-//! out, moved or taken from another stream cannot pass for the right one.
+//! The one rule: every byte is compared with the one that belongs there, at the cost of reading both once.
 //!
-//! The plain algorithm is "word `i` is a hash of seed and `i`, little endian". The departures for speed: the hash is one
-//! multiplication and one shift (both are bijections, which is what keeps the words distinct), and the check compares blocks of
-//! words without branching, looking for the position only in a block that differs.
+//! A stream's bytes are those of one fixed random sequence, repeated, from a start that its seed chooses. Neither end makes or copies
+//! them: the sender passes slices of the sequence on, and the receiver compares with the same. So the figures are those of
+//! the system and not of a generator, and a thousand streams share the memory of one.
+//!
+//! The length of the sequence is a prime. A block that is repeated, left out or moved passes for the right one only if it was moved
+//! by a multiple of that prime, which no multiple of a packet, buffer or page size below a terabyte is; a block of another stream only
+//! if the two starts differ by just as much as the offsets.
 
-/// An endless sequence of bytes that depends on the seed of its stream.
+use std::sync::OnceLock;
+
+/// Bytes before the sequence repeats: the smallest prime over 2^20. Small enough to stay in a core's cache.
+pub const PERIOD: usize = (1 << 20) + 7;
+
+/// The most bytes that [`Pattern::bytes`] gives at once.
+pub const MAX_CHUNK: usize = 256 << 10;
+
+/// An endless sequence of bytes that depends on a seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pattern {
-    seed: u64,
+    start: u64,
 }
 
 impl Pattern {
-    /// The pattern of the stream with this `seed`.
-    ///
-    /// Seeds should come from [`seed`]: neighbouring numbers give the same words one position apart.
+    /// The pattern with this `seed`.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
-        Self { seed }
+        Self {
+            start: mix(seed) % PERIOD as u64,
+        }
     }
 
-    /// Writes the bytes from position `offset` on into all of `buffer`.
-    pub fn fill(&self, offset: u64, buffer: &mut [u8]) {
-        let head = head_len(offset, buffer.len());
-        let (head, body) = buffer.split_at_mut(head);
-        for (position, byte) in (offset..).zip(head.iter_mut()) {
-            *byte = self.byte(position);
-        }
-
-        let mut index = offset.div_ceil(WORD);
-        let mut words = body.chunks_exact_mut(WORD as usize);
-        for word in &mut words {
-            word.copy_from_slice(&self.word(index).to_le_bytes());
-            index = index.wrapping_add(1);
-        }
-        let tail = words.into_remainder();
-        let last = self.word(index).to_le_bytes();
-        for (byte, expected) in tail.iter_mut().zip(last) {
-            *byte = expected;
-        }
+    /// The bytes from position `offset` on: `len` of them, at most [`MAX_CHUNK`].
+    #[must_use]
+    pub fn bytes(&self, offset: u64, len: usize) -> &'static [u8] {
+        let index = ((self.start + offset % PERIOD as u64) % PERIOD as u64) as usize;
+        &sequence()[index..index + len.min(MAX_CHUNK)]
     }
 
     /// The index in `data` of the first byte that is not the one at its position, if there is one.
@@ -50,61 +47,34 @@ impl Pattern {
     /// `offset` is the position of `data[0]` in the stream.
     #[must_use]
     pub fn first_difference(&self, offset: u64, data: &[u8]) -> Option<usize> {
-        let head = head_len(offset, data.len());
-        let (head, body) = data.split_at(head);
-        if let Some(at) = self.search(offset, head) {
-            return Some(at);
-        }
-
-        let mut start = head.len();
-        for block in body.chunks(BLOCK) {
-            let position = offset + start as u64;
-            if !self.matches(position, block) {
-                return self.search(position, block).map(|at| start + at);
+        let mut start = 0;
+        for chunk in data.chunks(MAX_CHUNK) {
+            let expected = self.bytes(offset + start as u64, chunk.len());
+            if chunk != expected {
+                let at = chunk.iter().zip(expected).position(|(a, b)| a != b);
+                return at.map(|at| start + at);
             }
-            start += block.len();
+            start += chunk.len();
         }
         None
     }
-
-    /// Compares a block that starts at a word's first byte.
-    fn matches(&self, offset: u64, block: &[u8]) -> bool {
-        let mut index = offset / WORD;
-        let mut difference = 0;
-        let mut words = block.chunks_exact(WORD as usize);
-        for word in &mut words {
-            let mut bytes = [0; WORD as usize];
-            bytes.copy_from_slice(word);
-            difference |= u64::from_le_bytes(bytes) ^ self.word(index);
-            index = index.wrapping_add(1);
-        }
-        let tail = words.remainder();
-        difference == 0 && tail == &self.word(index).to_le_bytes()[..tail.len()]
-    }
-
-    fn search(&self, offset: u64, data: &[u8]) -> Option<usize> {
-        (offset..)
-            .zip(data)
-            .position(|(position, byte)| *byte != self.byte(position))
-    }
-
-    fn byte(&self, position: u64) -> u8 {
-        self.word(position / WORD).to_le_bytes()[(position % WORD) as usize]
-    }
-
-    #[inline(always)]
-    fn word(&self, index: u64) -> u64 {
-        let product = self.seed.wrapping_add(index).wrapping_mul(MULTIPLIER);
-        product ^ (product >> 32)
-    }
 }
 
-/// The seed of the `number`th stream: far from that of every other one.
-///
-/// This is the finaliser of SplitMix64 (Steele, Lea and Flood, 2014).
-#[must_use]
-pub const fn seed(number: u64) -> u64 {
-    let z = number.wrapping_add(1).wrapping_mul(MULTIPLIER);
+/// One period, and after it the beginning of the next, so that no chunk has a seam.
+fn sequence() -> &'static [u8] {
+    static SEQUENCE: OnceLock<Box<[u8]>> = OnceLock::new();
+    SEQUENCE.get_or_init(|| {
+        let words = 0..(PERIOD as u64).div_ceil(8);
+        let mut bytes: Vec<u8> = words.flat_map(|word| mix(word).to_le_bytes()).collect();
+        bytes.truncate(PERIOD);
+        bytes.extend_from_within(..MAX_CHUNK);
+        bytes.into()
+    })
+}
+
+/// SplitMix64 (Steele, Lea and Flood, 2014): neighbouring numbers give results that have nothing in common.
+pub(crate) const fn mix(number: u64) -> u64 {
+    let z = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
@@ -176,6 +146,12 @@ impl Verifier {
         self.received += data.len() as u64;
     }
 
+    /// Bytes that are still to come.
+    #[must_use]
+    pub const fn remaining(&self) -> u64 {
+        self.expected.saturating_sub(self.received)
+    }
+
     /// Judges the stream at its end.
     ///
     /// # Errors
@@ -191,22 +167,6 @@ impl Verifier {
         }
     }
 }
-
-/// Bytes until the next word starts, at most `len`.
-fn head_len(offset: u64, len: usize) -> usize {
-    let to_word = (WORD - offset % WORD) % WORD;
-    len.min(to_word as usize)
-}
-
-/// Bytes in a word.
-const WORD: u64 = 8;
-
-/// Bytes compared between two looks at the result. Arbitrary: large enough for the loop to be unrolled, small enough that the
-/// second pass over a block that differs stays in the cache.
-const BLOCK: usize = 4096;
-
-/// 2^64 divided by the golden ratio, made odd: multiples of it are spread evenly, and being odd makes the product a bijection.
-const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 #[cfg(test)]
 mod tests;

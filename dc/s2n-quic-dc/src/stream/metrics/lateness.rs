@@ -116,7 +116,7 @@ fn start(range: u32) -> Duration {
         return Duration::ZERO;
     };
     let (exponent, half) = (above / 2, u64::from(above % 2));
-    Duration::from_nanos(500 * (2 + half) << exponent)
+    Duration::from_nanos((500 * (2 + half)) << exponent)
 }
 
 #[cfg(all(test, not(loom)))]

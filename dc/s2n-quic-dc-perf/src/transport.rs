@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What a workload needs of a system: open a stream, make a call, accept a stream.
+//!
+//! The one rule: the engine knows systems by these traits only, so every system runs the same workload code, and a difference
+//! between two figures is one between two systems.
+
+use crate::measure::Sample;
+use bytes::Bytes;
+use std::{
+    future::{poll_fn, Future},
+    io,
+    task::{Context, Poll},
+};
+
+/// One client's way to one peer. Clones share it.
+pub trait Client: Clone + Send + Sync + 'static {
+    /// What [`open`](Self::open) opens.
+    type Stream: Stream;
+
+    /// Whether calls go over connections that are used again, so that a request's end is not the end of a stream.
+    const POOLS_CALLS: bool = false;
+
+    /// Opens a stream. Dropping the stream before its end gives it up.
+    fn open(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// Sends `request` and returns the whole answer, which the peer ends after `response_len` bytes if all is well.
+    ///
+    /// Systems that have a cheaper way to make a call than a stream that is opened for it override this. Dropping the future
+    /// gives the call up.
+    fn call(
+        &self,
+        request: Bytes,
+        response_len: usize,
+    ) -> impl Future<Output = io::Result<Vec<u8>>> + Send {
+        async move {
+            let mut stream = self.open().await?;
+            write_all(&mut stream, &request, true, |_| ()).await?;
+            // one byte more than is expected, so that too long an answer is seen
+            let mut response = vec![0; response_len + 1];
+            let mut len = 0;
+            while len < response.len() {
+                match read(&mut stream, &mut response[len..]).await? {
+                    0 => break,
+                    read => len += read,
+                }
+            }
+            response.truncate(len);
+            Ok(response)
+        }
+    }
+}
+
+/// A stream of bytes in both directions.
+pub trait Stream: Send + 'static {
+    /// Writes as much of `data` as there is room for and returns how much, at least one byte if there is one. With `is_fin`, says
+    /// that nothing follows once all of it is taken.
+    ///
+    /// Not all at once, so that progress is seen as it is made.
+    fn write(
+        &mut self,
+        data: &[u8],
+        is_fin: bool,
+    ) -> impl Future<Output = io::Result<usize>> + Send;
+
+    /// Reads what there is: at least one byte, at most as many as `buffer` holds; 0 at the end of the stream.
+    ///
+    /// A poll, so that a buffer need not wait with each stream: see [`crate::engine`].
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
+}
+
+/// Writes all of `data`; with `is_fin`, says that nothing follows. `on_bytes` is called with the bytes of each write.
+///
+/// # Errors
+///
+/// Those of the stream.
+pub async fn write_all<S: Stream>(
+    stream: &mut S,
+    mut data: &[u8],
+    is_fin: bool,
+    mut on_bytes: impl FnMut(u64) + Send,
+) -> io::Result<()> {
+    loop {
+        let len = stream.write(data, is_fin).await?;
+        on_bytes(len as u64);
+        data = &data[len..];
+        if data.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+/// [`Stream::poll_read`] as a future.
+///
+/// # Errors
+///
+/// Those of the stream.
+pub async fn read<S: Stream>(stream: &mut S, buffer: &mut [u8]) -> io::Result<usize> {
+    poll_fn(|cx| stream.poll_read(cx, buffer)).await
+}
+
+/// Accepts streams.
+pub trait Server: Send + 'static {
+    /// What [`accept`](Self::accept) accepts.
+    type Stream: Stream;
+
+    /// The next stream that a client opened. An error ends the server. Cancel safe.
+    fn accept(&mut self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+/// Reads the counters of a system: of all ends that are in this process.
+pub trait Probe: Send + Sync + 'static {
+    /// The counters now, all since the system was started.
+    fn sample(&self) -> Sample;
+}
+
+/// A system that is ready to run workloads.
+pub struct Ends<C> {
+    /// The way of each client to each peer: `clients[client][peer]`, neither empty.
+    pub clients: Vec<Vec<C>>,
+    /// The system's counters.
+    pub probe: Box<dyn Probe>,
+    /// Whether the servers are in this process: then figures of the process are those of both ends.
+    pub both_ends: bool,
+}
