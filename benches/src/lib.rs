@@ -1,9 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What several benches need. The benches are in `benches/`: one file per structure or path, each saying which path it
-//! measures and checking that it is on it. `README.md` tells how to run and compare them.
+//! What is measured against something else: the criterion benches in `benches/`, one file per structure, and the `compare`
+//! command, which runs one workload over this stack and over its peers.
 //!
-//! The one rule: nothing is measured in here.
+//! The one rule: a figure is only worth something beside another one of the same run, so everything here is configured alike,
+//! and says how.
+//!
+//! ```text
+//! bin/compare ──▶ compare::{options, parent, summary, markdown}      interleaves, collects, divides
+//!                        │ one process per system and round
+//!                        ▼
+//!                 compare::child ──▶ system::{wheel, published, quinn, s2n_quic, tcp_tls}  ──▶ the engine of dc-perf
+//!                                    system::flood (raw-udp, ceiling)                      ──▶ two threads
+//! benches/* ──▶ ends (client and server), batch (sealing and opening)
+//! ```
 
 pub mod batch;
+pub mod buffers;
+pub mod compare;
 pub mod ends;
+pub mod settings;
+pub mod system;
+pub mod tls;

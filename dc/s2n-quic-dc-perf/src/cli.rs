@@ -168,10 +168,10 @@ struct TrustArgs {
     ca: Option<PathBuf>,
 }
 
-/// What `run` and `client` have in common.
-#[derive(Debug, Args)]
+/// The options of workloads: what `run` and `client` have in common with other commands that run them.
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Workload")]
-struct WorkloadArgs {
+pub struct WorkloadArgs {
     /// upload, download, rpc (calls), mixed (uploads and calls) or fanin (uploads of many clients)
     #[arg(
         long,
@@ -217,7 +217,7 @@ struct WorkloadArgs {
 }
 
 /// Calls to several peers.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = CALLS_HEADING)]
 struct FanoutArgs {
     /// Answers that make a call complete, 1 to the number of peers [default: all]

@@ -10,8 +10,10 @@ use bytes::Bytes;
 use std::{
     future::{poll_fn, Future},
     io,
-    task::{Context, Poll},
+    pin::Pin,
+    task::{ready, Context, Poll},
 };
+use tokio::io::{AsyncRead, ReadBuf};
 
 /// One client's way to one peer. Clones share it.
 pub trait Client: Clone + Send + Sync + 'static {
@@ -97,6 +99,21 @@ pub async fn write_all<S: Stream>(
 /// Those of the stream.
 pub async fn read<S: Stream>(stream: &mut S, buffer: &mut [u8]) -> io::Result<usize> {
     poll_fn(|cx| stream.poll_read(cx, buffer)).await
+}
+
+/// [`Stream::poll_read`] for those whose streams are tokio's.
+///
+/// # Errors
+///
+/// Those of the stream.
+pub fn poll_read_from<R: AsyncRead + Unpin>(
+    reader: &mut R,
+    cx: &mut Context<'_>,
+    buffer: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    let mut buffer = ReadBuf::new(buffer);
+    ready!(Pin::new(reader).poll_read(cx, &mut buffer))?;
+    Poll::Ready(Ok(buffer.filled().len()))
 }
 
 /// Accepts streams.

@@ -118,6 +118,9 @@ pub enum UsageError {
         /// The number of peers of the workload that has most.
         needed: u32,
     },
+    /// One workload is needed, and the configuration has another number.
+    #[error("--config: one workload is needed, and {0} are chosen; --only chooses")]
+    NotOne(usize),
     /// There are more servers than a workload can have peers.
     #[error("--connect: the number of addresses is {given}, allowed are {} to {}", PEERS.start(), PEERS.end())]
     TooManyPeers {
@@ -135,7 +138,9 @@ pub enum UsageError {
 }
 
 impl UsageError {
-    pub(super) const fn kind(&self) -> ErrorKind {
+    /// What clap calls it.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::NoWorkload { .. } => ErrorKind::MissingRequiredArgument,
             _ => ErrorKind::ValueValidation,
@@ -211,6 +216,24 @@ impl TrustArgs {
 }
 
 impl WorkloadArgs {
+    /// The one workload that was asked for: of the command line or the configuration, or else an upload.
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError`] if it cannot be run, or if the configuration has several.
+    pub fn single(mut self) -> Result<Workload, UsageError> {
+        if self.config.is_none() {
+            self.workload.get_or_insert(Kind::Upload);
+        }
+        let mut workloads = self.workloads(&FanoutArgs::default(), None)?;
+        match workloads.pop() {
+            Some(workload) if workloads.is_empty() => Ok(workload),
+            popped => Err(UsageError::NotOne(
+                workloads.len() + usize::from(popped.is_some()),
+            )),
+        }
+    }
+
     /// What to run. `peers` is the number of servers that a call goes to, if it was given.
     fn workloads(
         self,

@@ -5,14 +5,12 @@
 //! The one rule: nothing is added to what the library does, neither a buffer nor a retry.
 
 use super::NoEvents;
-use crate::transport::Stream;
+use crate::transport::{poll_read_from, Stream};
 use s2n_quic_dc::stream::application;
 use std::{
     io,
-    pin::Pin,
-    task::{ready, Context, Poll},
+    task::{Context, Poll},
 };
-use tokio::io::{AsyncRead, ReadBuf};
 
 /// A stream of either end. Dropping it before its end gives it up.
 #[derive(Debug)]
@@ -34,8 +32,6 @@ impl Stream for WheelStream {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(buffer);
-        ready!(AsyncRead::poll_read(Pin::new(&mut self.0), cx, &mut buffer))?;
-        Poll::Ready(Ok(buffer.filled().len()))
+        poll_read_from(&mut self.0, cx, buffer)
     }
 }

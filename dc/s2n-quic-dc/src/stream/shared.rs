@@ -355,15 +355,16 @@ impl Shared {
     }
 
     /// Has the worker call [`Shared::on_timer`] no later than at `deadline`
-    pub(crate) fn arm(self: &Arc<Self>, deadline: Timestamp) {
+    pub(crate) fn arm(&self, deadline: Timestamp) {
         let tick = ticks(deadline);
         if self.armed.fetch_min(tick, Ordering::AcqRel) > tick {
-            self.shard.timers.insert(self, tick, &self.shard.receiver);
+            let timers = &self.shard.timers;
+            timers.insert(self.queue_id, tick, &self.shard.receiver);
         }
     }
 
     /// Arms the timer for what the sending half waits for
-    pub(crate) fn arm_send(self: &Arc<Self>, deadline: Option<Timestamp>) {
+    pub(crate) fn arm_send(&self, deadline: Option<Timestamp>) {
         if let Some(deadline) = deadline {
             self.arm(deadline);
         }

@@ -3,16 +3,16 @@
 //! A system without a network: a stream is a pipe in memory, and each peer may have one fault.
 
 use super::*;
+use crate::transport::poll_read_from;
 use std::{
-    pin::Pin,
     sync::{
         atomic::{AtomicU32, Ordering},
         Arc,
     },
-    task::{ready, Context, Poll},
+    task::{Context, Poll},
 };
 use tokio::{
-    io::{duplex, AsyncRead as _, AsyncWriteExt as _, DuplexStream, ReadBuf},
+    io::{duplex, AsyncWriteExt as _, DuplexStream},
     sync::mpsc,
 };
 
@@ -172,8 +172,6 @@ impl Stream for Pipe {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(buffer);
-        ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buffer))?;
-        Poll::Ready(Ok(buffer.filled().len()))
+        poll_read_from(&mut self.inner, cx, buffer)
     }
 }

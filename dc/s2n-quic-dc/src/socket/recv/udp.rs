@@ -390,10 +390,10 @@ impl<S: Socket> Worker<S> {
 
     /// True when the budget ended before the timers that are due
     fn run_timers(&mut self, now: Timestamp) -> bool {
-        self.shard
+        let shard = &self.shard;
+        let has_more = shard
             .timers
-            .expire(ticks(now), TIMER_BUDGET, &mut self.due);
-        let has_more = self.due.len() == TIMER_BUDGET;
+            .expire(ticks(now), TIMER_BUDGET, &shard.routes, &mut self.due);
         for (shared, tick) in self.due.drain(..) {
             shared.on_timer(tick, now);
         }

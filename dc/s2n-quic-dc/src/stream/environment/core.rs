@@ -328,8 +328,7 @@ impl Core {
             drop(self.remove_opened(shared));
         }
         drop(routed);
-        let timers = shard.timers.clear();
-        drop(timers);
+        shard.timers.clear();
     }
 }
 

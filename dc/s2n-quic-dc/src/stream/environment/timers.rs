@@ -5,14 +5,16 @@
 //! A stream has one deadline that counts. Moving it later costs nothing: the old entry comes up, is found stale or early, and is put in
 //! again. Moving it earlier adds an entry.
 //!
-//! The one rule: entries are never changed while they are in the wheel.
+//! The one rule: entries are never changed while they are in the wheel. They name their stream by its queue id, so that one
+//! that has ended leaves a few bytes behind until the entry's time, and not its state.
 
+use super::core::Routes;
 use crate::{
     socket::{recv::udp::Receiver, send::wheel::Wheel},
     stream::shared::Shared,
 };
 use parking_lot::Mutex;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 /// The worker is awake and will look before it sleeps
 const AWAKE: u64 = 0;
@@ -27,8 +29,9 @@ struct State {
     sleeping_until: u64,
 }
 
-pub(crate) struct Entry {
-    stream: Weak<Shared>,
+#[derive(Clone, Copy)]
+struct Entry {
+    queue_id: u64,
     tick: u64,
 }
 
@@ -42,12 +45,11 @@ impl Timers {
         }
     }
 
-    /// Has the worker call the stream at `tick`
-    pub(crate) fn insert(&self, stream: &Arc<Shared>, tick: u64, receiver: &Receiver) {
+    /// Has the worker call the stream of this shard with the id `queue_id` at `tick`
+    pub(crate) fn insert(&self, queue_id: u64, tick: u64, receiver: &Receiver) {
         let is_earlier = {
             let mut state = self.state.lock();
-            let stream = Arc::downgrade(stream);
-            state.wheel.insert(Entry { stream, tick }, tick);
+            state.wheel.insert(Entry { queue_id, tick }, tick);
             tick < state.sleeping_until
         };
         if is_earlier {
@@ -55,22 +57,27 @@ impl Timers {
         }
     }
 
-    /// Takes out what is due, at most `limit` entries; the worker is awake from here on
-    pub(crate) fn expire(&self, now: u64, limit: usize, due: &mut Vec<(Arc<Shared>, u64)>) {
-        let mut stale = Vec::new();
-        let mut state = self.state.lock();
-        state.sleeping_until = AWAKE;
-        while due.len() < limit {
-            let Some(entry) = state.wheel.pop(now) else {
-                break;
+    /// Takes out what is due, at most `limit` entries, and finds those streams that are still there; the worker is awake from here on.
+    /// Returns whether the limit was reached.
+    pub(crate) fn expire(
+        &self,
+        now: u64,
+        limit: usize,
+        routes: &Routes,
+        due: &mut Vec<(Arc<Shared>, u64)>,
+    ) -> bool {
+        for _ in 0..limit {
+            let popped = {
+                let mut state = self.state.lock();
+                state.sleeping_until = AWAKE;
+                state.wheel.pop(now)
             };
-            match entry.stream.upgrade() {
-                Some(stream) => due.push((stream, entry.tick)),
-                None => stale.push(entry),
-            }
+            let Some(Entry { queue_id, tick }) = popped else {
+                return false;
+            };
+            due.extend(routes.get(queue_id).map(|stream| (stream, tick)));
         }
-        drop(state);
-        drop(stale);
+        true
     }
 
     /// The worker is about to sleep: until when?
@@ -81,7 +88,19 @@ impl Timers {
         next
     }
 
-    pub(crate) fn clear(&self) -> Vec<Entry> {
-        self.state.lock().wheel.drain().collect()
+    pub(crate) fn clear(&self) {
+        drop(self.state.lock().wheel.drain());
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// A thousand calls a second leave thirty thousand of them behind with an idle timeout of 30 s
+    #[test]
+    fn what_a_stream_leaves_behind_owns_nothing_and_is_small() {
+        assert!(!core::mem::needs_drop::<Entry>());
+        assert!(size_of::<Entry>() <= 16);
     }
 }
