@@ -11,8 +11,9 @@
 //!   This is the sum of both, with the cache misses that entries of long ago cost
 //!
 //! Deadlines are random within a span: 1 s, as timers, and in the steady state of our wheel also 10 ms, as pacing. Left out:
-//! growing. Each structure was full once before it is measured. With one entry, 64 structures take turns in `insert` and
-//! `expire`, because one call is shorter than the reading of a clock.
+//! growing. Each structure was full once before it is measured; ours gives memory back when it is empty, so its growth is in
+//! `insert` all the same. With one entry, 64 structures take turns in `insert` and `expire`, because one call is shorter than the reading
+//! of a clock.
 //!
 //! The published wheel (`hierarchical_hash_wheel_timer`) has the same levels and slots. It knows no deadline of what is next,
 //! so it is ticked, and skips the ticks that it says can be skipped; with few entries in a wide span that is what its figures

@@ -4,7 +4,7 @@
 //!
 //! The one rule: after each operation, the wheel and the map agree on everything that can be asked.
 
-use super::{Wheel, HORIZON, SPANS};
+use super::{layout, Wheel, HORIZON, SPANS};
 use bolero::{check, TypeGenerator};
 use std::collections::BTreeMap;
 
@@ -207,5 +207,6 @@ fn the_wheel_agrees_with_an_ordered_map() {
             }
             while model.pop(u64::MAX) {}
             assert!(model.wheel.is_empty());
+            assert!(model.wheel.memory() <= layout::MAX_MEMORY_WHEN_EMPTY);
         });
 }
