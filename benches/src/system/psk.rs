@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The handshake that this crate and the published one share: a secret for each pair of a client and a server.
+//! The handshake of the published crate: a secret for each pair of a client and a server.
 //!
-//! The one rule: both get the same settings, and no stream is opened before every pair has found the datagram size that was
+//! The one rule: no stream is opened before every pair has found the datagram size that was
 //! asked for, because a stream keeps the size it was opened with.
 
 use crate::{
@@ -128,17 +128,22 @@ pub(super) fn effective_mtu(mtu: u16) -> u16 {
 
 /// What differs from the defaults of the handshake, for people.
 pub(super) fn settings(mtu: u16) -> Vec<(String, String)> {
-    let mut lines = vec![(
+    let windows = (
         "windows".to_owned(),
         "32 MiB for streams in both directions, from the start".to_owned(),
-    )];
-    if effective_mtu(mtu) < mtu {
-        lines.push((
+    );
+    [windows].into_iter().chain(mtu_setting(mtu)).collect()
+}
+
+/// The datagrams, if they are smaller than those that were asked for.
+pub(super) fn mtu_setting(mtu: u16) -> Option<(String, String)> {
+    let effective = effective_mtu(mtu);
+    (effective < mtu).then(|| {
+        (
             "MTU".to_owned(),
-            format!("{}: the most that the handshake finds", effective_mtu(mtu)),
-        ));
-    }
-    lines
+            format!("{effective}: the most that the handshake finds"),
+        )
+    })
 }
 
 /// Counts the ends of connections that found their datagram size.
