@@ -67,7 +67,7 @@ impl Ends {
         self.ends.probe.sample()
     }
 
-    /// Checks that `bytes` have left through the wheels: with at most [`DATAGRAM_LEN`] in a packet.
+    /// Checks that `bytes` have left through the wheels: with no more in a packet than a datagram holds.
     ///
     /// # Panics
     ///

@@ -57,7 +57,7 @@ impl Served {
     }
 }
 
-/// As [`serve_and_count`], for those who do not want to know.
+/// As [`serve_and_count`], without the count.
 pub async fn serve<S: Server>(server: S) -> io::Error {
     serve_and_count(server, Arc::default()).await
 }
