@@ -5,10 +5,10 @@
 //! The one rule: one file each, which shows how it is configured; whatever can run the engine's workloads runs them by the
 //! engine.
 
-mod inbox;
 mod psk;
 
 pub mod flood;
+pub mod inbox;
 pub mod published;
 pub mod quinn;
 pub mod s2n_quic;

@@ -58,15 +58,11 @@ pub fn run(
         return Err(StartError::DoesNotApply);
     }
     let layout = Layout::new(protection, settings.mtu)?;
-    let streams = match workload.kind {
-        Kind::Fanin => u64::from(workload.streams) * u64::from(workload.clients),
-        _ => u64::from(workload.streams),
-    };
     let load = Load {
         // with a duration, that is what ends it
         bytes: match workload.duration {
             Some(_) => u64::MAX,
-            None => workload.bytes.bytes().saturating_mul(streams),
+            None => workload.bulk_bytes(),
         },
         limit: workload.duration.unwrap_or(workload.timeout),
         patience: PATIENCE,

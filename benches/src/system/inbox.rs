@@ -4,6 +4,7 @@
 //!
 //! The one rule: the queue is bounded, and a full one holds the accepting tasks up instead of dropping streams.
 
+use s2n_quic_dc_perf::transport::{Server, Stream};
 use std::{future::Future, io};
 use tokio::{
     sync::mpsc::{channel, Receiver, Sender},
@@ -11,7 +12,7 @@ use tokio::{
 };
 
 /// The receiving end of the queue. Dropping it ends the task that accepts.
-pub(super) struct Inbox<T> {
+pub struct Inbox<T> {
     streams: Receiver<T>,
     task: AbortHandle,
 }
@@ -26,13 +27,13 @@ impl<T> Inbox<T> {
         let task = tokio::spawn(accept(sender)).abort_handle();
         Self { streams, task }
     }
+}
 
-    /// The next stream.
-    ///
-    /// # Errors
-    ///
+impl<S: Stream> Server for Inbox<S> {
+    type Stream = S;
+
     /// [`io::ErrorKind::NotConnected`] when nothing is accepted any more.
-    pub(super) async fn next(&mut self) -> io::Result<T> {
+    async fn accept(&mut self) -> io::Result<S> {
         let stream = self.streams.recv().await;
         stream.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }

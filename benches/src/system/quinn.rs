@@ -34,7 +34,7 @@ use std::{
 /// # Errors
 ///
 /// [`StartError`] says which step failed.
-pub async fn start(settings: &Settings) -> Result<(Ends<Client>, Vec<Server>), StartError> {
+pub async fn start(settings: &Settings) -> Result<(Ends<Client>, Vec<Inbox<Stream>>), StartError> {
     let connections = Connections::default();
     let transport = transport(settings)?;
     let tls = tls::server(&[tls::PROTOCOL]).map_err(StartError::at("server"))?;
@@ -47,9 +47,7 @@ pub async fn start(settings: &Settings) -> Result<(Ends<Client>, Vec<Server>), S
     for _ in 0..settings.peers {
         let endpoint = endpoint(settings, Some(server_config.clone()))?;
         addresses.push(endpoint.local_addr()?);
-        servers.push(Server {
-            inbox: accept(endpoint, connections.clone()),
-        });
+        servers.push(accept(endpoint, connections.clone()));
     }
 
     let tls = tls::client(&[tls::PROTOCOL]).map_err(StartError::at("client"))?;
@@ -175,19 +173,6 @@ impl transport::Client for Client {
     async fn open(&self) -> io::Result<Stream> {
         let (send, recv) = self.connection.open_bi().await?;
         Ok(Stream::new(send, recv))
-    }
-}
-
-/// Accepts the streams of all connections.
-pub struct Server {
-    inbox: Inbox<Stream>,
-}
-
-impl transport::Server for Server {
-    type Stream = Stream;
-
-    async fn accept(&mut self) -> io::Result<Stream> {
-        self.inbox.next().await
     }
 }
 

@@ -39,7 +39,7 @@ use tokio::io::AsyncWriteExt as _;
 /// # Errors
 ///
 /// [`StartError`] says which step failed.
-pub async fn start(settings: &Settings) -> Result<(Ends<Client>, Vec<Server>), StartError> {
+pub async fn start(settings: &Settings) -> Result<(Ends<Client>, Vec<Inbox<Stream>>), StartError> {
     let packets = Packets::default();
     let mut servers = Vec::new();
     let mut addresses = Vec::new();
@@ -56,9 +56,7 @@ pub async fn start(settings: &Settings) -> Result<(Ends<Client>, Vec<Server>), S
             .start()
             .map_err(StartError::at("server"))?;
         addresses.push(server.local_addr()?);
-        servers.push(Server {
-            inbox: accept(server),
-        });
+        servers.push(accept(server));
     }
 
     let mut clients = Vec::new();
@@ -186,19 +184,6 @@ impl transport::Client for Client {
     async fn open(&self) -> io::Result<Stream> {
         let stream = self.handle.clone().open_bidirectional_stream().await?;
         Ok(Stream { stream })
-    }
-}
-
-/// Accepts the streams of all connections.
-pub struct Server {
-    inbox: Inbox<Stream>,
-}
-
-impl transport::Server for Server {
-    type Stream = Stream;
-
-    async fn accept(&mut self) -> io::Result<Stream> {
-        self.inbox.next().await
     }
 }
 

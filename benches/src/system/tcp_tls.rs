@@ -39,7 +39,7 @@ use tokio_rustls::{
 /// # Errors
 ///
 /// [`StartError`] says which step failed.
-pub async fn start(settings: &Settings) -> Result<(Ends<Client>, Vec<Server>), StartError> {
+pub async fn start(settings: &Settings) -> Result<(Ends<Client>, Vec<Inbox<Stream>>), StartError> {
     raise_descriptor_limit()?;
     let acceptor = TlsAcceptor::from(Arc::new(
         tls::server(&[]).map_err(StartError::at("server"))?,
@@ -51,9 +51,7 @@ pub async fn start(settings: &Settings) -> Result<(Ends<Client>, Vec<Server>), S
         socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let listener = socket.listen(BACKLOG)?;
         addresses.push(listener.local_addr()?);
-        servers.push(Server {
-            inbox: accept(listener, acceptor.clone()),
-        });
+        servers.push(accept(listener, acceptor.clone()));
     }
 
     let connector = TlsConnector::from(Arc::new(
@@ -157,32 +155,15 @@ impl transport::Client for Client {
         };
         transport::write_all(&mut stream, &request, false, |_| ()).await?;
         let mut response = vec![0; response_len];
-        let mut len = 0;
-        while len < response_len {
-            match transport::read(&mut stream, &mut response[len..]).await? {
-                0 => {
-                    response.truncate(len);
-                    return Ok(response);
-                }
-                read => len += read,
-            }
+        let len = transport::read_up_to(&mut stream, &mut response).await?;
+        if len < response_len {
+            // the connection has ended and is of no use to another call
+            response.truncate(len);
+            return Ok(response);
         }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.push(stream);
         Ok(response)
-    }
-}
-
-/// Accepts connections.
-pub struct Server {
-    inbox: Inbox<Stream>,
-}
-
-impl transport::Server for Server {
-    type Stream = Stream;
-
-    async fn accept(&mut self) -> io::Result<Stream> {
-        self.inbox.next().await
     }
 }
 
@@ -276,7 +257,7 @@ mod tests {
     use tokio::runtime::Builder;
 
     /// A client and a server that can reach it.
-    async fn ends() -> (Client, Server) {
+    async fn ends() -> (Client, Inbox<Stream>) {
         let settings = Settings {
             clients: 1,
             peers: 1,

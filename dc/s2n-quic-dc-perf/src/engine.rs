@@ -56,7 +56,7 @@ pub async fn run<C: Client>(
     let plan = Arc::new(Plan::new(workload, first_seed, until));
     let mut bulk = JoinSet::new();
     let mut calls = JoinSet::new();
-    for (number, peers) in (0..plan.bulk_slots()).zip(ends.clients.iter().cycle()) {
+    for (number, peers) in (0..workload.bulk_streams()).zip(ends.clients.iter().cycle()) {
         if let Some(client) = peers.first() {
             bulk.spawn(plan.clone().bulk(client.clone(), number));
         }

@@ -40,13 +40,7 @@ pub trait Client: Clone + Send + Sync + 'static {
             write_all(&mut stream, &request, true, |_| ()).await?;
             // one byte more than is expected, so that too long an answer is seen
             let mut response = vec![0; response_len + 1];
-            let mut len = 0;
-            while len < response.len() {
-                match read(&mut stream, &mut response[len..]).await? {
-                    0 => break,
-                    read => len += read,
-                }
-            }
+            let len = read_up_to(&mut stream, &mut response).await?;
             response.truncate(len);
             Ok(response)
         }
@@ -99,6 +93,22 @@ pub async fn write_all<S: Stream>(
 /// Those of the stream.
 pub async fn read<S: Stream>(stream: &mut S, buffer: &mut [u8]) -> io::Result<usize> {
     poll_fn(|cx| stream.poll_read(cx, buffer)).await
+}
+
+/// Reads until `buffer` is full or the stream ends, and returns the number of bytes.
+///
+/// # Errors
+///
+/// Those of the stream.
+pub async fn read_up_to<S: Stream>(stream: &mut S, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match read(stream, &mut buffer[filled..]).await? {
+            0 => break,
+            len => filled += len,
+        }
+    }
+    Ok(filled)
 }
 
 /// [`Stream::poll_read`] for those whose streams are tokio's.

@@ -225,15 +225,20 @@ impl Workload {
         }
     }
 
+    /// Bulk streams at once, over all clients. None for rpc.
+    #[must_use]
+    pub fn bulk_streams(&self) -> u32 {
+        match self.kind {
+            Kind::Rpc => 0,
+            Kind::Upload | Kind::Download | Kind::Mixed => self.streams,
+            Kind::Fanin => self.streams.saturating_mul(self.clients),
+        }
+    }
+
     /// Bytes of all bulk streams, each run once.
     #[must_use]
     pub fn bulk_bytes(&self) -> u64 {
-        let streams = match self.kind {
-            Kind::Rpc => 0,
-            Kind::Upload | Kind::Download | Kind::Mixed => u64::from(self.streams),
-            Kind::Fanin => self.total_streams(),
-        };
-        streams.saturating_mul(self.bytes.bytes())
+        u64::from(self.bulk_streams()).saturating_mul(self.bytes.bytes())
     }
 
     /// How long after the start what is unfinished has failed: [`timeout`](Self::timeout) after [`duration`](Self::duration).

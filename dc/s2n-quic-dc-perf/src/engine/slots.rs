@@ -51,20 +51,6 @@ impl Plan {
         }
     }
 
-    pub(super) fn bulk_slots(&self) -> u32 {
-        let Workload {
-            kind,
-            streams,
-            clients,
-            ..
-        } = self.workload;
-        match kind {
-            Kind::Upload | Kind::Download | Kind::Mixed => streams,
-            Kind::Fanin => streams * clients,
-            Kind::Rpc => 0,
-        }
-    }
-
     pub(super) fn call_slots(&self) -> u32 {
         match self.workload.kind {
             Kind::Rpc => self.workload.streams,

@@ -8,7 +8,7 @@
 use crate::{
     exchange::BadHeader,
     pattern::{Fault, Pattern, Verifier, MAX_CHUNK},
-    transport::{read, write_all, Stream},
+    transport::{self, write_all, Stream},
 };
 use std::{cell::RefCell, future::poll_fn, io, task::Poll};
 
@@ -142,7 +142,7 @@ pub(super) async fn receive<S: Stream>(
     Ok(())
 }
 
-/// Reads until `buffer` is full or the stream ends, and returns the number of bytes.
+/// [`transport::read_up_to`], with its error as a [`Failure::Read`].
 ///
 /// # Errors
 ///
@@ -151,15 +151,8 @@ pub(super) async fn read_up_to<S: Stream>(
     stream: &mut S,
     buffer: &mut [u8],
 ) -> Result<usize, Failure> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match read(stream, &mut buffer[filled..]).await {
-            Ok(0) => break,
-            Ok(len) => filled += len,
-            Err(error) => return Err(Failure::Read(error)),
-        }
-    }
-    Ok(filled)
+    let read = transport::read_up_to(stream, buffer);
+    read.await.map_err(Failure::Read)
 }
 
 /// The smaller of what is left of a stream and what fits.

@@ -12,7 +12,7 @@ use crate::{
     measure::{Sample, Usage},
     outcome::Point,
     size::Size,
-    workload::{Fanout, Losers, Workload},
+    workload::{Fanout, Workload},
 };
 use hdrhistogram::Histogram;
 use std::time::Duration;
@@ -33,12 +33,7 @@ fn outcome(name: &str, kind: Kind, series: Vec<Point>, latency: &[u64]) -> Outco
             calls: 4,
             mix: Vec::new(),
             clients: 1,
-            fanout: Fanout {
-                peers: 1,
-                quorum: 1,
-                hedge_after: None,
-                losers: Losers::Finish,
-            },
+            fanout: Fanout::NONE,
             mtu: 1400,
             timeout: Duration::from_secs(60),
         },

@@ -9,7 +9,7 @@ use crate::{
     failures::Failures,
     measure::{Datagrams, Usage},
     size::Size,
-    workload::{Fanout, Losers},
+    workload::Fanout,
 };
 use hdrhistogram::Histogram;
 use s2n_quic_dc::stream::metrics::Waits;
@@ -24,12 +24,7 @@ fn workload(kind: Kind) -> Workload {
         calls: 6,
         mix: Vec::new(),
         clients: 3,
-        fanout: Fanout {
-            peers: 1,
-            quorum: 1,
-            hedge_after: None,
-            losers: Losers::Finish,
-        },
+        fanout: Fanout::NONE,
         mtu: 1400,
         timeout: Duration::from_secs(60),
     }

@@ -9,7 +9,7 @@ use crate::{
     failures::Failures,
     measure::{Datagrams, Usage},
     size::Size,
-    workload::{Fanout, Kind, Losers, Workload},
+    workload::{Fanout, Kind, Workload},
 };
 use hdrhistogram::Histogram;
 
@@ -23,12 +23,7 @@ fn workload(name: &str) -> Workload {
         calls: 0,
         mix: Vec::new(),
         clients: 1,
-        fanout: Fanout {
-            peers: 1,
-            quorum: 1,
-            hedge_after: None,
-            losers: Losers::Finish,
-        },
+        fanout: Fanout::NONE,
         mtu: 1400,
         timeout: Duration::from_secs(60),
     }
