@@ -47,6 +47,11 @@ impl Random {
         self.draw() % end.max(1)
     }
 
+    /// Whether something happens that does so many times in a million.
+    pub fn happens(&mut self, per_million: u32) -> bool {
+        self.below(1_000_000) < u64::from(per_million)
+    }
+
     /// Fills `bytes`.
     pub fn fill(&mut self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {

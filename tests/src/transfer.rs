@@ -6,9 +6,13 @@
 //! The end of a payload travels with its last bytes. The published sender does not repeat an end that travels alone, so
 //! an end without bytes is waited for only from the new one.
 
+mod stream;
+
+pub use stream::{client_stream, receive, receive_end, send, server_stream};
+
 use crate::{
-    endpoint::{Client, Network, Reader, Server, Side, Stream, Writer},
-    payload::{Checker, Payload},
+    endpoint::{Client, Network, Server, Side},
+    payload::Payload,
     relay::Relay,
     watch::Log,
 };
@@ -61,65 +65,6 @@ pub async fn run(network: &Network, relay: Option<&Relay>, case: Case, log: &Log
     )
     .map_err(|error| format!("{case:?}: {error}"))?;
     Ok(())
-}
-
-/// Sends all of `payload`, with the end on the last bytes.
-///
-/// # Errors
-///
-/// Says after how many bytes which error came.
-pub async fn send(writer: &mut Writer, payload: Payload) -> Outcome {
-    // not a multiple of any packet size, so that writes end within packets
-    let mut buffer = vec![0; 100_003.min(payload.len())];
-    let mut position = 0;
-    while position < payload.len() {
-        let len = buffer.len().min(payload.len() - position);
-        payload.fill(position, &mut buffer[..len]);
-        let mut bytes = &buffer[..len];
-        position += len;
-        if position < payload.len() {
-            writer.write_all_from(&mut bytes).await
-        } else {
-            writer.write_all_from_fin(&mut bytes).await
-        }
-        .with_context(|| format!("write up to byte {position} of {}", payload.len()))?;
-    }
-    Ok(())
-}
-
-/// Reads and compares a payload of `len` bytes up to its end.
-///
-/// # Errors
-///
-/// Says which byte differs, or after how many bytes which error came.
-pub async fn receive(reader: &mut Reader, len: usize) -> Outcome<Payload> {
-    let mut checker = Checker::new(len);
-    let mut buffer = vec![0; READ_SIZE];
-    loop {
-        let mut out = &mut buffer[..];
-        let read = reader
-            .read_into(&mut out)
-            .await
-            .with_context(|| format!("read after {} of {len} bytes", checker.position()))?;
-        if read == 0 {
-            return checker.finish();
-        }
-        checker.check(&buffer[..read])?;
-    }
-}
-
-/// Reads an end that has no bytes before it.
-///
-/// # Errors
-///
-/// When there are bytes, or when reading fails.
-pub async fn receive_end(reader: &mut Reader) -> Outcome {
-    let mut buffer = [0; 1];
-    let mut out = &mut buffer[..];
-    match reader.read_into(&mut out).await.context("read the end")? {
-        0 => Ok(()),
-        _ => Err(format!("byte {:#04x} instead of the end", buffer[0])),
-    }
 }
 
 /// Makes `count` RPCs at the same time against [`serve_rpcs`], with requests of `size` bytes, and compares all responses.
@@ -239,34 +184,6 @@ async fn open_all(
     Ok(())
 }
 
-async fn client_stream(stream: Stream, key: u64, case: Case, waits_for_end: bool) -> Outcome<u64> {
-    let payload = Payload::new(key, case.size);
-    let (mut reader, mut writer) = stream.into_split();
-    match case.kind {
-        Kind::Upload => {
-            send(&mut writer, payload).await?;
-            if waits_for_end {
-                receive_end(&mut reader).await?;
-            }
-            Ok(key)
-        }
-        Kind::Download => {
-            let payload = receive(&mut reader, case.size).await?;
-            writer.shutdown().context("shutdown")?;
-            Ok(payload.key())
-        }
-        Kind::Echo => {
-            let (_, echoed) =
-                tokio::try_join!(send(&mut writer, payload), receive(&mut reader, case.size))?;
-            if echoed == payload {
-                Ok(key)
-            } else {
-                Err(format!("the echo is that of stream {}", echoed.key()))
-            }
-        }
-    }
-}
-
 /// The server's part of a case: accepts until as many streams as the client opens have succeeded.
 async fn serve(server: Server, client_side: Side, case: Case, log: &Log) -> Outcome {
     let tolerates_phantoms = side_of_server(&server) == Side::Old;
@@ -305,52 +222,6 @@ async fn serve(server: Server, client_side: Side, case: Case, log: &Log) -> Outc
     Ok(())
 }
 
-async fn server_stream(stream: Stream, key: u64, case: Case, waits_for_end: bool) -> Outcome<u64> {
-    let (mut reader, mut writer) = stream.into_split();
-    match case.kind {
-        Kind::Upload => {
-            let payload = receive(&mut reader, case.size).await?;
-            writer.shutdown().context("shutdown")?;
-            Ok(payload.key())
-        }
-        Kind::Download => {
-            send(&mut writer, Payload::new(key, case.size)).await?;
-            if waits_for_end {
-                receive_end(&mut reader).await?;
-            }
-            Ok(key)
-        }
-        Kind::Echo => {
-            let payload = echo(&mut reader, &mut writer, case.size).await?;
-            Ok(payload.key())
-        }
-    }
-}
-
-/// Sends back what is read while it is read.
-async fn echo(reader: &mut Reader, writer: &mut Writer, len: usize) -> Outcome<Payload> {
-    let mut checker = Checker::new(len);
-    let mut buffer = vec![0; READ_SIZE];
-    loop {
-        let mut out = &mut buffer[..];
-        let read = reader
-            .read_into(&mut out)
-            .await
-            .with_context(|| format!("read after {} of {len} bytes", checker.position()))?;
-        if read == 0 {
-            return checker.finish();
-        }
-        checker.check(&buffer[..read])?;
-        let mut bytes = &buffer[..read];
-        if checker.position() < len {
-            writer.write_all_from(&mut bytes).await
-        } else {
-            writer.write_all_from_fin(&mut bytes).await
-        }
-        .with_context(|| format!("write up to byte {} of {len}", checker.position()))?;
-    }
-}
-
 fn side_of_client(client: &Client) -> Side {
     match client {
         Client::Old(_) => Side::Old,
@@ -364,6 +235,3 @@ fn side_of_server(server: &Server) -> Side {
         Server::New(_) => Side::New,
     }
 }
-
-/// In bytes. Larger than one burst, so that several packets are read at once.
-const READ_SIZE: usize = 1 << 17;

@@ -13,3 +13,5 @@ mod bad_input;
 mod behaviour;
 mod interop;
 mod interop_relay;
+#[cfg(feature = "sim")]
+mod sim;

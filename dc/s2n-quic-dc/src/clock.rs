@@ -23,3 +23,6 @@ pub(crate) fn at_tick(tick: u64) -> Timestamp {
 
 #[cfg(feature = "tokio")]
 pub use published_dc::clock::tokio;
+
+#[cfg(feature = "testing")]
+pub use published_dc::clock::bach;

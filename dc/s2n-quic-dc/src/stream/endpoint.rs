@@ -12,9 +12,8 @@ use crate::{
         application::{Builder, Handle, Stream},
         environment::{
             core::{Acceptor, Core, Guard, Opening, Shard, WeakGuard},
-            tokio::Environment,
+            started::Running,
             udp::IDLE_TIMEOUT,
-            Environment as _,
         },
         path::admission::Permit,
         recv, send,
@@ -48,14 +47,11 @@ const MIN_DATAGRAM_LEN: u16 = 1200;
 /// # Cancel safety
 ///
 /// Nothing has been opened when the future is dropped before it is ready.
-pub(crate) async fn open<Sub>(
-    env: &Environment<Sub>,
+pub(crate) async fn open<Env: Running>(
+    env: &Env,
     peer: map::Peer,
     acceptor_addr: SocketAddr,
-) -> io::Result<Stream<Sub>>
-where
-    Sub: event::Subscriber + Clone,
-{
+) -> io::Result<Stream<Env::Subscriber>> {
     let started = env.started().ok_or_else(|| {
         io::Error::new(
             io::ErrorKind::InvalidInput,

@@ -2,13 +2,19 @@
 
 //! Where streams live: sockets, workers, the descriptor pool and the clock.
 //!
-//! The core of an environment knows no runtime. [`tokio`] drives it with threads and real sockets.
+//! The core of an environment knows no runtime. [`tokio`] drives it with threads and real sockets; with the feature `testing`, `bach`
+//! drives it with tasks and simulated ones.
 
 use crate::{clock, event};
 use s2n_quic_core::time::Clock as _;
 use s2n_quic_platform::features;
 
+#[cfg(feature = "testing")]
+pub mod bach;
 pub(crate) mod core;
+#[cfg(any(feature = "testing", feature = "tokio"))]
+mod drive;
+pub(crate) mod started;
 pub(crate) mod timers;
 #[cfg(feature = "tokio")]
 pub mod tokio;

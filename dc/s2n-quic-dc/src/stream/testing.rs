@@ -10,6 +10,7 @@
 //! The one rule: a simulation depends on nothing but the test, so it repeats byte for byte.
 
 use crate::clock::ticks;
+pub(crate) use crate::testing::secrets::{self, Agreement};
 use crate::{
     event::disabled::Subscriber,
     path::secret::Map,
@@ -42,7 +43,6 @@ use core::{
 };
 use network::{Network, Side, SimSocket};
 use s2n_quic_core::time::Timestamp;
-pub(crate) use secrets::Agreement;
 use std::{
     cell::RefCell,
     fmt::Write as _,
@@ -53,7 +53,6 @@ use std::{
 
 pub(crate) mod clock;
 pub(crate) mod network;
-mod secrets;
 
 pub(crate) type Stream = application::Stream<Subscriber>;
 
@@ -78,13 +77,7 @@ impl Default for Options {
             delay: Duration::from_millis(1),
             max_pending: 16,
             pool: pool::Config::default(),
-            agreed: Agreement {
-                datagram_len: 1450,
-                initial_window: 89_400,
-                recv_window: 1 << 20,
-                send_window: 1 << 25,
-                idle_timeout_ms: 30_000,
-            },
+            agreed: Agreement::default(),
             joins: true,
         }
     }
@@ -310,6 +303,7 @@ impl Pair {
         let (map, server_map) = (secrets::map(), secrets::map());
         let (client_addr, server_addr) = (Side::Client.addr(), Side::Server.addr());
         secrets::share(
+            0x5a,
             (&map, client_addr),
             (&server_map, server_addr),
             &options.agreed,

@@ -139,6 +139,12 @@ impl<S: Socket> Worker<S> {
         self.is_empty()
     }
 
+    /// Whether transmissions wait for their time
+    #[cfg(feature = "testing")]
+    pub(crate) fn has_work(&self) -> bool {
+        !self.is_empty()
+    }
+
     fn is_empty(&self) -> bool {
         self.held.is_empty() && self.wheels.iter().all(Wheel::is_empty)
     }

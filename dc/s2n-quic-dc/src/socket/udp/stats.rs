@@ -73,6 +73,21 @@ impl Traffic {
     pub fn snapshot(&self) -> Snapshot {
         self.0.snapshot()
     }
+
+    /// Counts what a simulated socket sent: calls to it stand for system calls.
+    #[cfg(feature = "testing")]
+    pub(crate) fn on_send(&self, message: &Gather<'_>, result: &io::Result<()>) {
+        match result {
+            Ok(()) => self.0.on_sent(std::slice::from_ref(message)),
+            Err(error) => self.0.on_send_error(error),
+        }
+    }
+
+    /// Counts what a simulated socket received.
+    #[cfg(feature = "testing")]
+    pub(crate) fn on_receive(&self, result: &io::Result<Received>) {
+        self.0.on_receive(result);
+    }
 }
 
 #[derive(Debug, Default)]

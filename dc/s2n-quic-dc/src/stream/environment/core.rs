@@ -318,6 +318,8 @@ impl Core {
                     .cloned(),
             );
         }
+        // in the order in which they were opened, whatever that of the table is
+        streams.sort_unstable_by_key(|stream| stream.queue_id);
         streams
     }
 
@@ -383,10 +385,8 @@ impl Routes {
     }
 
     fn clear(&self) -> Vec<Arc<Shared>> {
-        self.streams
-            .lock()
-            .drain()
-            .map(|(_, shared)| shared)
-            .collect()
+        let mut streams: Vec<_> = self.streams.lock().drain().collect();
+        streams.sort_unstable_by_key(|(queue_id, _)| *queue_id);
+        streams.into_iter().map(|(_, shared)| shared).collect()
     }
 }

@@ -6,7 +6,7 @@
 //! have a resolution of a millisecond and a socket worker needs microseconds.
 
 use super::{
-    core::{Core, Guard},
+    started::{Running, Started},
     udp::{check, Config},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     stream::{endpoint, server::accept},
 };
 use s2n_quic_platform::{features, socket::options::Options};
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr};
 
 pub(crate) mod pool;
 
@@ -138,13 +138,6 @@ pub struct Environment<Sub> {
     pool: Option<Started>,
 }
 
-/// Running workers
-#[derive(Clone)]
-pub(crate) struct Started {
-    pub(crate) core: Arc<Core>,
-    pub(crate) guard: Guard,
-}
-
 impl<Sub> Environment<Sub>
 where
     Sub: event::Subscriber + Clone + Default,
@@ -171,17 +164,20 @@ where
 
     /// The address of the first socket, which is that of all if they share a port
     pub fn pool_addr(&self) -> Option<SocketAddr> {
-        let started = self.pool.as_ref()?;
-        Some(started.core.shards.first()?.local_addr)
+        self.pool.as_ref()?.local_addr()
     }
 
     /// What its sockets, pool and streams have done so far
     pub fn metrics(&self) -> Option<crate::stream::metrics::Metrics> {
-        let started = self.pool.as_ref()?;
-        Some(crate::stream::metrics::Metrics::of(&started.core))
+        Some(self.pool.as_ref()?.metrics())
     }
+}
 
-    pub(crate) fn started(&self) -> Option<&Started> {
+impl<Sub> Running for Environment<Sub>
+where
+    Sub: event::Subscriber + Clone,
+{
+    fn started(&self) -> Option<&Started> {
         self.pool.as_ref()
     }
 }

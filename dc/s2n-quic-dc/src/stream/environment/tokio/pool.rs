@@ -7,7 +7,6 @@
 //!
 //! The one rule: a thread ends only when nothing is left for it to do, or when the time for that is up.
 
-use super::Started;
 use crate::{
     clock::{ticks, tokio::Clock},
     event,
@@ -22,7 +21,9 @@ use crate::{
     stream::{
         endpoint::Accepting,
         environment::{
-            core::{Core, Guard, Parts, Routes, Settings, Shard},
+            core::{Routes, Shard},
+            drive::{Receiving, Sending, Turn},
+            started::{Standing, Started},
             timers::Timers,
             udp::Config,
         },
@@ -31,15 +32,12 @@ use crate::{
     sync::doorbell::{Doorbell, Wake},
 };
 use core::time::Duration;
-use s2n_quic_core::time::{Clock as _, Timestamp};
+use s2n_quic_core::time::Clock as _;
 use s2n_quic_platform::socket::options::{Options, ReusePort};
 use std::{io, os::fd::AsFd as _, sync::Arc, thread};
 
 /// Receive and send buffers that sockets ask for: the kernel grants what its limits allow
 const SOCKET_BUFFER: usize = 4 << 20;
-
-/// How long workers without an environment try to deliver what is left
-const LINGER: Duration = Duration::from_secs(10);
 
 pub(super) struct Setup<Sub: event::Subscriber> {
     pub(super) sockets: usize,
@@ -108,23 +106,14 @@ where
         });
     }
 
-    let slot = Arc::new(std::sync::OnceLock::new());
-    let acceptor = setup
-        .acceptor
-        .map(|accepting| accepting.into_acceptor(slot.clone()));
-    let core = Core::new(Parts {
+    let started = Started::new(Standing {
         pool,
         clock: Box::new(setup.clock.clone()),
-        map: setup.config.map.clone(),
+        config: &setup.config,
         shards,
-        settings: Settings {
-            max_pending: setup.config.max_in_flight_transmissions,
-        },
-        acceptor,
+        acceptor: setup.acceptor,
     });
-    let guard = Guard::new(core.clone());
-    // set before any thread can accept a stream
-    let _ = slot.set(guard.downgrade());
+    let core = &started.core;
 
     for (index, bound) in bound.into_iter().enumerate() {
         let prefix = &setup.thread_name_prefix;
@@ -141,81 +130,37 @@ where
             .name(format!("{prefix}::recv::{index}"))
             .spawn(move || run_receiver(worker, &socket, &bound.receiving, &clock))?;
     }
-    Ok(Started { core, guard })
+    Ok(started)
 }
 
-fn run_sender(
-    mut worker: SendWorker<UdpSocket>,
-    socket: &UdpSocket,
-    parker: &Parker,
-    clock: &Clock,
-) {
+fn run_sender(worker: SendWorker<UdpSocket>, socket: &UdpSocket, parker: &Parker, clock: &Clock) {
     request_precise_timers();
-    loop {
-        let mut next = worker.poll(clock.get_time());
-        if next == Next::Now {
-            continue;
-        }
-        worker.doorbell().arm();
-        // what came before the bell was armed rang in vain: look again
-        next = worker.poll(clock.get_time());
-        if next == Next::Now {
-            worker.doorbell().disarm();
-            continue;
-        }
-        if worker.is_done() {
-            return;
-        }
+    let mut sending = Sending::new(worker);
+    while let Turn::Sleep(next) = sending.turn(|| clock.get_time()) {
         let interest = (next == Next::Writable).then(|| (socket.as_fd(), Interest::Writable));
         sleep(parker, interest, next, clock);
-        worker.doorbell().disarm();
+        sending.wake_up();
     }
 }
 
 fn run_receiver(
-    mut worker: ReceiveWorker<UdpSocket>,
+    worker: ReceiveWorker<UdpSocket>,
     socket: &UdpSocket,
     parker: &Parker,
     clock: &Clock,
 ) {
     request_precise_timers();
-    let mut give_up: Option<Timestamp> = None;
-    loop {
-        let now = clock.get_time();
-        let mut next = worker.poll(now);
-        if next == Next::Now {
-            continue;
-        }
-        if worker.core().is_closing() {
-            let give_up = *give_up.get_or_insert(now + LINGER);
-            if worker.shard().routes.is_empty() || now >= give_up {
-                break;
-            }
-        }
-        worker.shard().receiver.doorbell.arm();
-        next = worker.poll(clock.get_time());
-        if next == Next::Now {
-            worker.shard().receiver.doorbell.disarm();
-            continue;
-        }
-        if worker.core().is_closing() && give_up.is_none() {
-            worker.shard().receiver.doorbell.disarm();
-            continue;
-        }
-        if let (Some(give_up), Next::At(at)) = (give_up, next) {
-            next = Next::At(Some(at.map_or(give_up, |at| at.min(give_up))));
-        }
+    let mut receiving = Receiving::new(worker);
+    while let Turn::Sleep(next) = receiving.turn(|| clock.get_time()) {
         sleep(
             parker,
             Some((socket.as_fd(), Interest::Readable)),
             next,
             clock,
         );
-        worker.shard().receiver.doorbell.disarm();
+        receiving.wake_up();
     }
-    let sender = worker.shard().sender.clone();
-    drop(worker);
-    sender.finish();
+    receiving.finish();
 }
 
 fn sleep(

@@ -20,17 +20,32 @@ use s2n_quic_core::{
 };
 use std::net::SocketAddr;
 
-/// What both ends agree on
+/// What the two ends of a path agree on
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Agreement {
-    pub(crate) datagram_len: u16,
-    /// What a writer may send before it is told more
-    pub(crate) initial_window: u32,
-    /// What a reader wants to be ahead
-    pub(crate) recv_window: u32,
-    /// What a writer keeps unacknowledged
-    pub(crate) send_window: u32,
-    pub(crate) idle_timeout_ms: u32,
+pub struct Agreement {
+    /// The longest datagram, in bytes of UDP payload
+    pub datagram_len: u16,
+    /// Bytes that a writer may send before it is told more
+    pub initial_window: u32,
+    /// Bytes that a reader wants to be ahead
+    pub recv_window: u32,
+    /// Bytes that a writer keeps unacknowledged
+    pub send_window: u32,
+    /// After this many milliseconds of silence, a stream ends
+    pub idle_timeout_ms: u32,
+}
+
+impl Default for Agreement {
+    /// Datagrams for Ethernet, the windows and timeout that the handshake agrees on by default
+    fn default() -> Self {
+        Self {
+            datagram_len: 1450,
+            initial_window: 89_400,
+            recv_window: 1 << 20,
+            send_window: 1 << 25,
+            idle_timeout_ms: 30_000,
+        }
+    }
 }
 
 impl Agreement {
@@ -45,7 +60,8 @@ impl Agreement {
     }
 }
 
-pub(crate) fn map() -> Map {
+/// A map without secrets, whose answers to unknown ones are signed with a key that everybody knows
+pub fn map() -> Map {
     let signer = Signer::new(b"a simulation has no secrets");
     Map::new(
         signer,
@@ -56,14 +72,27 @@ pub(crate) fn map() -> Map {
     )
 }
 
-/// Puts the secret into both maps, under the address of the other end
-pub(crate) fn share(client: (&Map, SocketAddr), server: (&Map, SocketAddr), agreed: &Agreement) {
+/// Puts one secret into both maps, each under the address of the other end
+///
+/// Addresses are those that the ends would have made the handshake with. `secret` tells the secrets of a simulation apart.
+///
+/// # Panics
+///
+/// If the published crate supports another version of the protocol.
+pub fn share(
+    secret: u8,
+    client: (&Map, SocketAddr),
+    server: (&Map, SocketAddr),
+    agreed: &Agreement,
+) {
     let open = |map: &Map, peer: SocketAddr, role: endpoint::Type| {
         let peer = peer.into();
         let version = dc::SUPPORTED_VERSIONS[0];
         let info = ConnectionInfo::new(&peer, version, agreed.params(), role.into_event());
         let mut path = map.clone().new_path(&info).expect("version 0 is supported");
-        let tokens = path.on_path_secrets_ready(&Session).expect("a session");
+        let tokens = path
+            .on_path_secrets_ready(&Session { secret })
+            .expect("a session");
         (path, tokens)
     };
     let (mut at_client, client_tokens) = open(client.0, server.1, endpoint::Type::Client);
@@ -75,7 +104,9 @@ pub(crate) fn share(client: (&Map, SocketAddr), server: (&Map, SocketAddr), agre
 }
 
 /// A TLS session that exports the same bytes at both ends
-struct Session;
+struct Session {
+    secret: u8,
+}
 
 impl TlsSession for Session {
     fn tls_exporter(
@@ -84,7 +115,7 @@ impl TlsSession for Session {
         _context: &[u8],
         output: &mut [u8],
     ) -> Result<(), TlsExportError> {
-        output.fill(0x5a);
+        output.fill(self.secret);
         Ok(())
     }
 

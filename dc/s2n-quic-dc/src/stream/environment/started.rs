@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! An environment whose workers run, whatever drives them.
+//!
+//! The one rule: what opens, accepts or measures streams asks for this and not for a runtime.
+
+use super::{
+    core::{Core, Guard, Parts, Settings, Shard},
+    udp::Config,
+    Environment,
+};
+use crate::{
+    clock::Clock,
+    event,
+    socket::pool::Pool,
+    stream::{endpoint::Accepting, metrics::Metrics},
+};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
+
+/// An environment that has workers, unless it was built without a pool
+///
+/// Only the environments of this crate implement it.
+pub(crate) trait Running: Environment {
+    /// `None` if it was built without a pool
+    fn started(&self) -> Option<&Started>;
+}
+
+/// Running workers
+#[derive(Clone)]
+pub(crate) struct Started {
+    pub(crate) core: Arc<Core>,
+    pub(crate) guard: Guard,
+}
+
+/// What is there once the sockets are bound
+pub(super) struct Standing<'a, Sub: event::Subscriber> {
+    pub(super) pool: Pool,
+    pub(super) clock: Box<dyn Clock>,
+    pub(super) config: &'a Config,
+    pub(super) shards: Vec<Arc<Shard>>,
+    pub(super) acceptor: Option<Accepting<Sub>>,
+}
+
+impl Started {
+    /// To be called before any worker runs, which could accept a stream
+    pub(super) fn new<Sub>(standing: Standing<'_, Sub>) -> Self
+    where
+        Sub: event::Subscriber + Clone,
+    {
+        let slot = Arc::new(OnceLock::new());
+        let core = Core::new(Parts {
+            pool: standing.pool,
+            clock: standing.clock,
+            map: standing.config.map.clone(),
+            shards: standing.shards,
+            settings: Settings {
+                max_pending: standing.config.max_in_flight_transmissions,
+            },
+            acceptor: standing
+                .acceptor
+                .map(|accepting| accepting.into_acceptor(slot.clone())),
+        });
+        let guard = Guard::new(core.clone());
+        let _ = slot.set(guard.downgrade());
+        Self { core, guard }
+    }
+
+    /// The address of the first socket, which is that of all if they share a port
+    pub(super) fn local_addr(&self) -> Option<SocketAddr> {
+        Some(self.core.shards.first()?.local_addr)
+    }
+
+    pub(super) fn metrics(&self) -> Metrics {
+        Metrics::of(&self.core)
+    }
+}

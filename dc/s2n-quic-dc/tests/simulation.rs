@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! An environment in a simulation: what it is built of, and how it ends.
+
+use s2n_quic_dc::{
+    event::disabled::Subscriber,
+    path::secret::Map,
+    socket::Options,
+    stream::{
+        application::Stream,
+        client,
+        environment::{
+            bach::{Builder, Environment},
+            udp::{Config, ConfigError},
+        },
+        server::{accept, stats},
+    },
+    testing::{ext::*, secrets, sim},
+};
+use std::{
+    future::ready,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex},
+};
+
+const LEN: usize = 300_000;
+
+fn builder() -> Builder<Subscriber> {
+    Builder::new(Subscriber::default())
+}
+
+fn bind(map: &Map) -> (Environment<Subscriber>, accept::Receiver<Subscriber>) {
+    let (sender, streams) = accept::channel(16);
+    let env = builder()
+        .with_socket_options(Options::new((Ipv4Addr::UNSPECIFIED, 0).into()))
+        .with_pool(Config::new(map.clone()))
+        .with_acceptor(sender)
+        .build();
+    (env.expect("build"), streams)
+}
+
+/// A server that reads everything of every stream, and a client's environment
+struct World {
+    env: Environment<Subscriber>,
+    map: Map,
+    server: SocketAddr,
+    received: Arc<Mutex<Vec<u8>>>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let (map, server_map) = (secrets::map(), secrets::map());
+        let received = Arc::<Mutex<Vec<u8>>>::default();
+        let (bytes, at_server) = (received.clone(), server_map.clone());
+        let server = async move {
+            let (env, streams) = bind(&at_server);
+            let addr = env.pool_addr().expect("a socket");
+            let serve = async move {
+                // held for as long as the simulation lasts
+                let _env = env;
+                let (stats, ..) = stats::channel();
+                while let Ok((mut stream, ..)) = accept::accept(&streams, &stats).await {
+                    loop {
+                        let mut chunk = Vec::<u8>::with_capacity(100_000);
+                        if !matches!(stream.read_into(&mut chunk).await, Ok(1..)) {
+                            break;
+                        }
+                        bytes.lock().expect("not poisoned").extend(chunk);
+                    }
+                }
+            };
+            serve.spawn();
+            addr
+        };
+        let server = server.group("server").await;
+        let at_client = map.clone();
+        let (env, _) = async move { bind(&at_client) }.group("client").await;
+        secrets::share(
+            1,
+            (&map, env.pool_addr().expect("a socket")),
+            (&server_map, server),
+            &secrets::Agreement::default(),
+        );
+        Self {
+            env,
+            map,
+            server,
+            received,
+        }
+    }
+
+    async fn connect(&self) -> Stream<Subscriber> {
+        let peer = self.map.get_untracked(self.server);
+        let peer = ready(peer.ok_or_else(|| io::ErrorKind::NotFound.into()));
+        let stream = client::bach::connect_udp(peer, self.server, &self.env).await;
+        stream.expect("open")
+    }
+}
+
+#[test]
+fn an_environment_without_a_pool_is_refused() {
+    sim(|| {
+        let error = builder().build().err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("with_pool"), "{error}");
+    });
+}
+
+#[test]
+fn a_value_out_of_range_is_an_error_that_says_which() {
+    sim(|| {
+        let build = |builder: Builder<Subscriber>| {
+            let error = builder.with_pool(Config::new(secrets::map())).build();
+            let error = error.err().unwrap();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            let source = error.get_ref().unwrap().downcast_ref::<ConfigError>();
+            source.unwrap().field
+        };
+        assert_eq!(build(builder().with_threads(0)), "threads");
+        assert_eq!(build(builder().with_max_segments(0)), "max_segments");
+        assert_eq!(build(builder().with_max_segments(45)), "max_segments");
+    });
+}
+
+#[test]
+fn what_was_written_is_delivered_after_the_writer_and_its_environment_are_gone() {
+    let received = Arc::<Mutex<Arc<Mutex<Vec<u8>>>>>::default();
+    let slot = received.clone();
+    sim(|| {
+        async move {
+            let world = World::new().await;
+            *slot.lock().unwrap() = world.received.clone();
+            let mut stream = world.connect().await;
+            stream.write_all_from_fin(&mut &[7; LEN][..]).await.unwrap();
+        }
+        .primary()
+        .spawn();
+    });
+    let received = received.lock().unwrap().lock().unwrap().clone();
+    assert_eq!(received.len(), LEN);
+    assert!(received.iter().all(|byte| *byte == 7));
+}
+
+#[test]
+fn a_stream_may_outlive_its_simulation() {
+    let stream = Arc::<Mutex<Option<Stream<Subscriber>>>>::default();
+    let slot = stream.clone();
+    sim(|| {
+        async move {
+            let world = World::new().await;
+            let mut stream = world.connect().await;
+            stream.write_from(&mut &[7; 10][..]).await.unwrap();
+            *slot.lock().unwrap() = Some(stream);
+        }
+        .primary()
+        .spawn();
+    });
+    let stream = stream.lock().unwrap().take();
+    assert!(stream.unwrap().peer_addr().is_ok());
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The ends of a simulation, of both implementations behind one type.
+//!
+//! The rule: as in [`endpoint`](crate::endpoint), nothing is decided here. Secrets come without a handshake, and are the same in
+//! every run.
+
+use crate::endpoint::{Side, Stream, Subscriber};
+use published_dc as old;
+use published_dc::path::secret::{map::Peer, Map};
+use s2n_quic_core::buffer::reader::storage::Empty;
+use s2n_quic_dc::{self as new, testing::secrets};
+use s2n_quic_dc::{socket::Options, stream::metrics::Metrics, testing::secrets::Agreement};
+use std::{
+    future::ready,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+};
+
+/// How the sockets of an end behave; the published one has only the count.
+#[derive(Clone, Copy, Debug)]
+pub struct Socket {
+    /// The most packets that one send carries.
+    pub max_segments: usize,
+    /// Whether packets that arrived together are received together.
+    pub joins: bool,
+    /// How many sockets each end has. More than one share a port.
+    pub count: usize,
+}
+
+impl Default for Socket {
+    fn default() -> Self {
+        Self {
+            max_segments: new::msg::segment::MAX_SEGMENTS,
+            joins: true,
+            count: 1,
+        }
+    }
+}
+
+/// A client or server.
+#[derive(Clone)]
+pub struct Endpoint {
+    map: Map,
+    addr: SocketAddr,
+    kind: Kind,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Old {
+        env: old::stream::environment::bach::Environment<Subscriber>,
+        streams: old::stream::server::accept::Receiver<Subscriber>,
+        stats: old::stream::server::stats::Sender,
+    },
+    New {
+        env: new::stream::environment::bach::Environment<Subscriber>,
+        streams: new::stream::server::accept::Receiver<Subscriber>,
+        stats: new::stream::server::stats::Sender,
+    },
+}
+
+impl Endpoint {
+    /// Binds sockets in the group of the task that calls it; they accept streams as well.
+    ///
+    /// # Errors
+    ///
+    /// Those of the environment's builder.
+    pub fn bind(side: Side, port: u16, socket: Socket) -> Result<Self, String> {
+        let map = secrets::map();
+        let mut options = Options::new((Ipv4Addr::UNSPECIFIED, port).into());
+        options.gro = socket.joins;
+        let (kind, addr) = match side {
+            Side::Old => {
+                use old::stream::{
+                    environment::{bach::Builder, udp::Config},
+                    server::{accept, stats},
+                };
+                let (sender, streams) = accept::channel(BACKLOG);
+                let mut config = Config::new(map.clone());
+                config.reuse_port = socket.count > 1;
+                let env = Builder::new(Subscriber::default())
+                    .with_threads(socket.count)
+                    .with_socket_options(options)
+                    .with_pool(config)
+                    .with_acceptor(sender)
+                    .build();
+                let env = env.map_err(|error| error.to_string())?;
+                let addr = env.pool_addr();
+                let (stats, _worker, _estimate) = stats::channel();
+                (
+                    Kind::Old {
+                        env,
+                        streams,
+                        stats,
+                    },
+                    addr,
+                )
+            }
+            Side::New => {
+                use new::stream::{
+                    environment::{bach::Builder, udp::Config},
+                    server::{accept, stats},
+                };
+                let (sender, streams) = accept::channel(BACKLOG);
+                let mut config = Config::new(map.clone());
+                config.reuse_port = socket.count > 1;
+                let env = Builder::new(Subscriber::default())
+                    .with_threads(socket.count)
+                    .with_max_segments(socket.max_segments)
+                    .with_socket_options(options)
+                    .with_pool(config)
+                    .with_acceptor(sender)
+                    .build();
+                let env = env.map_err(|error| error.to_string())?;
+                let addr = env.pool_addr();
+                let (stats, _worker, _estimate) = stats::channel();
+                (
+                    Kind::New {
+                        env,
+                        streams,
+                        stats,
+                    },
+                    addr,
+                )
+            }
+        };
+        let addr = addr.ok_or("an environment without sockets")?;
+        Ok(Self { map, addr, kind })
+    }
+
+    /// The address of the first socket.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Has both ends know the same secret, this one as the server.
+    pub fn share_secret(&self, client: &Self, agreed: &Agreement) {
+        secrets::share(
+            SECRET,
+            (&client.map, client.addr),
+            (&self.map, self.addr),
+            agreed,
+        );
+    }
+
+    /// Opens a stream and announces it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the wrapped functions.
+    pub async fn connect(&self, server: SocketAddr) -> io::Result<Stream> {
+        let peer = ready(self.peer(server));
+        match &self.kind {
+            Kind::Old { env, .. } => {
+                let mut stream = old::stream::client::bach::connect_udp(peer, server, env).await?;
+                stream.write_from(&mut Empty).await?;
+                Ok(Stream::Old(stream))
+            }
+            Kind::New { env, .. } => {
+                let mut stream = new::stream::client::bach::connect_udp(peer, server, env).await?;
+                stream.write_from(&mut Empty).await?;
+                Ok(Stream::New(stream))
+            }
+        }
+    }
+
+    fn peer(&self, server: SocketAddr) -> io::Result<Peer> {
+        let peer = self.map.get_untracked(server);
+        peer.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no secret is shared"))
+    }
+
+    /// Waits for the next stream.
+    ///
+    /// # Errors
+    ///
+    /// Those of the wrapped function.
+    pub async fn accept(&self) -> io::Result<Stream> {
+        match &self.kind {
+            Kind::Old { streams, stats, .. } => {
+                let (stream, ..) = old::stream::server::accept::accept(streams, stats).await?;
+                Ok(Stream::Old(stream))
+            }
+            Kind::New { streams, stats, .. } => {
+                let (stream, ..) = new::stream::server::accept::accept(streams, stats).await?;
+                Ok(Stream::New(stream))
+            }
+        }
+    }
+
+    /// What a new end has counted.
+    pub fn metrics(&self) -> Option<Metrics> {
+        match &self.kind {
+            Kind::Old { .. } => None,
+            Kind::New { env, .. } => env.metrics(),
+        }
+    }
+
+    /// How often the workers of a new end woke up.
+    pub fn turns(&self) -> u64 {
+        match &self.kind {
+            Kind::Old { .. } => 0,
+            Kind::New { env, .. } => env.turns(),
+        }
+    }
+}
+
+/// More than any simulation opens at once.
+const BACKLOG: usize = 4096;
+
+/// Tells the secret of a simulation's two ends from others, of which there are none yet.
+const SECRET: u8 = 0x5a;
