@@ -28,6 +28,8 @@ pub struct Sample {
     pub segments_received: Option<u64>,
     /// Bytes of descriptors in use.
     pub pool_bytes: Option<u64>,
+    /// Bytes that the pools have taken from the system and not given back.
+    pub pool_allocated_bytes: Option<u64>,
     /// The most bytes of descriptors that were in use.
     pub pool_peak_bytes: Option<u64>,
     /// Transmissions in the wheels.
@@ -55,6 +57,7 @@ impl Sample {
             sum.recv_calls += metrics.recv_calls;
             sum.segments_received += metrics.segments_received;
             sum.pool.in_use_bytes += metrics.pool.in_use_bytes;
+            sum.pool.allocated_bytes += metrics.pool.allocated_bytes;
             sum.pool.peak_in_use_bytes += metrics.pool.peak_in_use_bytes;
             sum.wheel_entries += metrics.wheel_entries;
             sum.wheel_peak_entries = sum.wheel_peak_entries.max(metrics.wheel_peak_entries);
@@ -70,6 +73,7 @@ impl Sample {
             recv_calls: Some(sum.recv_calls),
             segments_received: Some(sum.segments_received),
             pool_bytes: Some(sum.pool.in_use_bytes as u64),
+            pool_allocated_bytes: Some(sum.pool.allocated_bytes as u64),
             pool_peak_bytes: Some(sum.pool.peak_in_use_bytes as u64),
             wheel_entries: Some(sum.wheel_entries),
             wheel_peak_entries: Some(sum.wheel_peak_entries),

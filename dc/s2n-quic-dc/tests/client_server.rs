@@ -205,6 +205,17 @@ async fn clones_of_a_server_share_its_streams() {
     assert_eq!(accepted, opened);
 }
 
+#[tokio::test]
+async fn the_ceilings_of_client_and_server_are_moved_apart() {
+    let pair = Pair::new().await;
+    pair.client.set_pool_ceiling(8 << 20).unwrap();
+    pair.server.set_pool_ceiling(16 << 20).unwrap();
+    assert_eq!(pair.client.metrics().pool.max_bytes, 8 << 20);
+    assert_eq!(pair.server.metrics().pool.max_bytes, 16 << 20);
+    let error = pair.client.set_pool_ceiling(1).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+}
+
 async fn answer_hello(mut stream: Stream<Subscriber>) {
     read_to_end(&mut stream).await.unwrap();
     // a client without room for the answer may be gone by now

@@ -117,3 +117,35 @@ fn an_address_that_cannot_be_bound_is_an_error() {
     };
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
 }
+
+#[test]
+fn the_ceiling_of_the_pool_can_be_moved_while_it_runs() {
+    let mut config = config();
+    config.pool.max_bytes = 8 << 20;
+    let environment = build(config, 1).unwrap();
+    let ceiling = || environment.metrics().unwrap().pool.max_bytes;
+    assert_eq!(ceiling(), 8 << 20);
+    environment.set_pool_ceiling(16 << 20).unwrap();
+    assert_eq!(ceiling(), 16 << 20);
+    // clones share it
+    environment.clone().set_pool_ceiling(6 << 20).unwrap();
+    assert_eq!(ceiling(), 6 << 20);
+
+    let error = environment.set_pool_ceiling(4 << 20).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    let source = error
+        .get_ref()
+        .and_then(|source| source.downcast_ref::<s2n_quic_dc::socket::pool::ConfigError>())
+        .expect("a typed error");
+    assert_eq!((source.field, source.value), ("max_bytes", 4 << 20));
+    // room for the reserve and one burst
+    assert_eq!(*source.allowed.start(), (4 << 20) + (1 << 16));
+    assert_eq!(ceiling(), 6 << 20);
+}
+
+#[test]
+fn an_environment_without_a_pool_has_no_ceiling() {
+    let environment = Builder::new(Subscriber::default()).build().unwrap();
+    let error = environment.set_pool_ceiling(8 << 20).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+}

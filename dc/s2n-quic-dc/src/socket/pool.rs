@@ -9,12 +9,18 @@
 //! are owned apart. It goes home when its last user drops it, and is handed out again without allocating. There are
 //! two sizes, see [`Class`].
 //!
+//! Memory that is idle is given back to the system while somebody polls a [`Trimmer`]. The ceiling can be moved at any
+//! time: nobody loses what they hold.
+//!
 //! The pool lives as long as any handle to it or any descriptor does.
 
+mod buffer;
 mod class;
 mod config;
 mod descriptor;
 mod shared;
+mod shelf;
+mod trim;
 mod waiters;
 
 #[cfg(all(test, loom))]
@@ -25,6 +31,7 @@ mod tests;
 pub use class::Class;
 pub use config::{Config, ConfigError};
 pub use descriptor::{FillError, Filled, Segment, Segments, Unfilled};
+pub use trim::Trimmer;
 
 use crate::sync::primitive::Arc;
 use descriptor::Idle;
@@ -52,7 +59,7 @@ impl Pool {
         Ok(Self { shared })
     }
 
-    /// The sizes it was made with.
+    /// What it was made with. The ceiling may have moved since, see [`Stats::max_bytes`].
     pub fn config(&self) -> &Config {
         self.shared.config()
     }
@@ -105,6 +112,24 @@ impl Pool {
                 Poll::Pending
             }
         }
+    }
+
+    /// Moves the ceiling, [`Config::max_bytes`].
+    ///
+    /// Raised, it serves those in line at once, in their order. Lowered, it frees idle memory at once, as much as is
+    /// above the new ceiling; nothing is taken away that is in use, but data waits until usage has fallen below. The
+    /// reserve is not touched.
+    ///
+    /// # Errors
+    ///
+    /// The ceiling has no room for the reserve and one burst, or is above `isize::MAX`. The old one stays.
+    pub fn set_max_bytes(&self, max_bytes: usize) -> Result<(), ConfigError> {
+        self.shared.set_max_bytes(max_bytes)
+    }
+
+    /// What gives idle memory back, for whoever is going to poll it.
+    pub fn trimmer(&self) -> Trimmer {
+        Trimmer::new(Arc::clone(&self.shared))
     }
 
     /// The state of the pool at one instant.
@@ -176,6 +201,8 @@ struct Place {
 /// Counters and gauges of a pool, consistent with each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
+    /// The ceiling. What is allocated is above it only while what is in use is, after it was lowered.
+    pub max_bytes: usize,
     /// Bytes taken from the system and not given back, in use or idle.
     pub allocated_bytes: usize,
     /// The largest `allocated_bytes` so far.
@@ -190,6 +217,10 @@ pub struct Stats {
     pub hits: u64,
     /// Allocations that took memory from the system.
     pub misses: u64,
+    /// Bytes given back to the system: by trims, under a lowered ceiling, or to make room for the other class.
+    pub returned_bytes: u64,
+    /// Trims that had something to give back.
+    pub trims: u64,
     /// Requests that found nothing: refused, or sent to the back of the line.
     pub exhausted: u64,
     /// Waiters in line now.

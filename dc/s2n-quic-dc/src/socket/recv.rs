@@ -2,5 +2,6 @@
 
 //! From the socket to the stream.
 
+mod refusals;
 pub(crate) mod router;
 pub(crate) mod udp;

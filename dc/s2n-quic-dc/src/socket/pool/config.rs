@@ -4,19 +4,25 @@
 //!
 //! The one rule: a pool is only ever made from a configuration that passed [`Config::validate`].
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, time::Duration};
 
-/// Sizes of a [`Pool`](super::Pool), all in bytes.
+/// Sizes of a [`Pool`](super::Pool), in bytes, and how fast it shrinks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Capacity of a [`Packet`](super::Class::Packet) descriptor: the path's datagram size, rounded up.
     pub packet_len: usize,
     /// Capacity of a [`Burst`](super::Class::Burst) descriptor: the largest coalesced receive, rounded up.
     pub burst_len: usize,
-    /// Ceiling of what the pool takes from the system, over both classes and all purposes.
+    /// Ceiling of what the pool takes from the system, over both classes and all purposes. Can be moved later, by
+    /// [`Pool::set_max_bytes`](super::Pool::set_max_bytes).
     pub max_bytes: usize,
     /// The part of `max_bytes` that [`Purpose::Data`](super::Purpose::Data) may never use.
     pub reserve_bytes: usize,
+    /// Half of the memory that was idle for so long is given back to the system, and then half of the rest: see
+    /// [`Trimmer`](super::Trimmer). From a millisecond to an hour.
+    ///
+    /// Longer than the time between two bursts of load, the second finds the memory of the first.
+    pub trim_interval: Duration,
 }
 
 impl Config {
@@ -43,7 +49,20 @@ impl Config {
             "reserve_bytes",
             self.reserve_bytes,
             self.burst_len..=largest_reserve,
-        )
+        )?;
+        let micros = usize::try_from(self.trim_interval.as_micros()).unwrap_or(usize::MAX);
+        check("trim_interval in µs", micros, TRIM_INTERVAL_MICROS)
+    }
+
+    /// Checks a new `max_bytes` against the range that the other fields leave it.
+    ///
+    /// # Errors
+    ///
+    /// It is out of range.
+    pub(super) fn check_ceiling(&self, max_bytes: usize) -> Result<(), ConfigError> {
+        // data must be able to hold its largest descriptor; this cannot overflow, for it was the ceiling or less
+        let smallest = self.reserve_bytes + self.burst_len;
+        check("max_bytes", max_bytes, smallest..=MAX_BYTES)
     }
 }
 
@@ -57,6 +76,8 @@ impl Default for Config {
             max_bytes: 256 << 20,
             // 64 coalesced receives, or 2048 ACKs
             reserve_bytes: 4 << 20,
+            // longer than the pauses of a busy service, shorter than anybody watches a graph; otherwise arbitrary
+            trim_interval: Duration::from_secs(1),
         }
     }
 }
@@ -97,3 +118,6 @@ const MAX_BURST_LEN: usize = 1 << 16;
 
 /// No Rust allocation, and so no sum that is worth accounting for, is larger.
 const MAX_BYTES: usize = isize::MAX as usize;
+
+/// Shorter would be work for nothing, and longer is as good as never.
+const TRIM_INTERVAL_MICROS: RangeInclusive<usize> = 1_000..=3_600_000_000;

@@ -11,10 +11,9 @@
 //!
 //! This is the only file of the pool that needs `unsafe`.
 
-use super::{shared::Shared, Class, Purpose};
+use super::{buffer::Buffer, shared::Shared, Class, Purpose};
 use crate::sync::primitive::{AccessCheck, Arc, AtomicU32, Ordering};
 use std::{
-    cell::UnsafeCell,
     fmt,
     ops::{Deref, DerefMut, Range},
     ptr::NonNull,
@@ -244,7 +243,7 @@ impl Idle {
             purpose: Purpose::Control,
             home: None,
             access: AccessCheck::new(),
-            bytes: (0..capacity).map(|_| UnsafeCell::new(0)).collect(),
+            bytes: Buffer::new(capacity),
         }))
     }
 
@@ -279,7 +278,7 @@ struct Node {
     /// Where to go. None while idle, else the pool would own itself.
     home: Option<Arc<Shared>>,
     access: AccessCheck,
-    bytes: Box<[UnsafeCell<u8>]>,
+    bytes: Buffer,
 }
 
 // SAFETY: all but `bytes` is `Sync` by itself, which the loom build's `AccessCheck` stands in for. `bytes` is reached
@@ -324,25 +323,23 @@ impl Ref {
     ///
     /// * `range` is not written while the result lives
     unsafe fn slice(&self, range: Range<usize>) -> &[u8] {
-        let cells = &self.get().bytes[range];
-        let first = UnsafeCell::raw_get(cells.as_ptr());
+        let (first, len) = self.get().bytes.range(range);
         // SAFETY:
-        // * `first` and the length come from a slice of cells, which are laid out as the bytes in them, are initialised
-        //   and live as long as `self` does
+        // * `first` and the length are of a range of the buffer, whose bytes are initialised and live as long as `self`
+        //   does
         // * the caller promises that nobody writes them
-        unsafe { std::slice::from_raw_parts(first, cells.len()) }
+        unsafe { std::slice::from_raw_parts(first, len) }
     }
 
     /// # Safety
     ///
     /// * `range` is neither read nor written by anyone else while the result lives
     unsafe fn slice_mut(&mut self, range: Range<usize>) -> &mut [u8] {
-        let cells = &self.get().bytes[range];
-        let first = UnsafeCell::raw_get(cells.as_ptr());
+        let (first, len) = self.get().bytes.range(range);
         // SAFETY:
-        // * as in `slice`; a pointer out of an `UnsafeCell` may be written through
+        // * as in `slice`; what the buffer points to may be written
         // * the caller promises that nobody else has the range
-        unsafe { std::slice::from_raw_parts_mut(first, cells.len()) }
+        unsafe { std::slice::from_raw_parts_mut(first, len) }
     }
 }
 

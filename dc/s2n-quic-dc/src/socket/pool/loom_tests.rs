@@ -8,9 +8,14 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::clock::at_tick;
 use loom::thread;
+use s2n_quic_core::time::Timestamp;
 use std::{
-    sync::Arc as StdArc,
+    sync::{
+        atomic::{AtomicUsize, Ordering as O},
+        Arc as StdArc,
+    },
     task::{Wake, Waker},
 };
 
@@ -24,6 +29,15 @@ impl Wake for Unpark {
     }
 }
 
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: StdArc<Self>) {
+        self.0.fetch_add(1, O::Relaxed);
+    }
+}
+
 /// A pool with room for one descriptor of data.
 fn pool() -> Pool {
     Pool::new(Config {
@@ -31,6 +45,7 @@ fn pool() -> Pool {
         burst_len: LEN,
         max_bytes: 2 * LEN,
         reserve_bytes: LEN,
+        ..Config::default()
     })
     .unwrap()
 }
@@ -180,5 +195,124 @@ fn loom_a_turn_given_up_as_it_comes_passes_on() {
         leaver.join().unwrap();
         user.join().unwrap();
         assert_eq!(pool.stats().in_use_bytes, 0);
+    });
+}
+
+/// So many intervals after the start.
+fn at(intervals: u64) -> Timestamp {
+    at_tick((1 + intervals) * 1_000_000)
+}
+
+fn waker() -> Waker {
+    Waker::from(StdArc::new(Unpark(thread::current())))
+}
+
+#[test]
+fn loom_a_keeper_that_falls_asleep_is_woken_by_what_comes_home() {
+    loom::model(|| {
+        let pool = pool();
+        let filled = filled(&pool, 1);
+        let user = thread::spawn(move || assert_eq!(filled[0], 1));
+        let mut trimmer = pool.trimmer();
+        let waker = waker();
+        // sleeps for ever if the wake-up was lost
+        while trimmer.poll(&waker, at(0)).is_none() {
+            thread::park();
+        }
+        user.join().unwrap();
+        // the first interval ends, the second; then nothing is left, and no timer
+        assert_eq!(trimmer.poll(&waker, at(1)), Some(at(2)));
+        assert_eq!(trimmer.poll(&waker, at(2)), None);
+        assert_eq!(pool.stats().allocated_bytes, 0);
+    });
+}
+
+#[test]
+fn loom_two_who_come_home_at_once_wake_the_keeper_once() {
+    loom::model(|| {
+        let pool = pool();
+        let users = [Purpose::Data, Purpose::Control].map(|purpose| {
+            let unfilled = pool.alloc(Class::Packet, purpose).unwrap();
+            thread::spawn(move || drop(unfilled))
+        });
+        let wakes = StdArc::new(Count::default());
+        let waker = Waker::from(wakes.clone());
+        let mut trimmer = pool.trimmer();
+        let slept = trimmer.poll(&waker, at(0)).is_none();
+        for user in users {
+            user.join().unwrap();
+        }
+        assert_eq!(wakes.0.load(O::Relaxed), usize::from(slept));
+        assert!(trimmer.poll(&waker, at(0)).is_some());
+    });
+}
+
+#[test]
+fn loom_a_descriptor_is_taken_or_trimmed_and_never_both() {
+    loom::model(|| {
+        let pool = pool();
+        drop(filled(&pool, 1));
+        let mut trimmer = pool.trimmer();
+        assert_eq!(trimmer.poll(Waker::noop(), at(0)), Some(at(1)));
+        assert_eq!(trimmer.poll(Waker::noop(), at(1)), Some(at(2)));
+        let user = {
+            let pool = pool.clone();
+            thread::spawn(move || drop(filled(&pool, 2)))
+        };
+        trimmer.poll(Waker::noop(), at(2));
+        user.join().unwrap();
+        let stats = pool.stats();
+        assert_eq!((stats.allocated_bytes, stats.in_use_bytes), (LEN, 0));
+        // taken before, during or after the trim
+        assert_eq!(stats.misses, 1 + stats.returned_bytes / LEN as u64);
+    });
+}
+
+#[test]
+fn loom_a_raised_ceiling_serves_who_joins_at_the_same_time() {
+    loom::model(|| {
+        let pool = pool();
+        let _held = filled(&pool, 1);
+        let other = {
+            let pool = pool.clone();
+            thread::spawn(move || pool.set_max_bytes(3 * LEN).unwrap())
+        };
+        // nothing comes home: sleeps for ever if the raise was not seen
+        drop(wait(&pool));
+        other.join().unwrap();
+        assert_eq!(pool.stats().in_use_bytes, LEN);
+    });
+}
+
+#[test]
+fn loom_a_ceiling_lowered_as_descriptors_come_home_loses_neither_bytes_nor_turns() {
+    loom::model(|| {
+        let pool = pool();
+        pool.set_max_bytes(3 * LEN).unwrap();
+        let held = [filled(&pool, 1), filled(&pool, 2)];
+        let user = thread::spawn(move || drop(held));
+        pool.set_max_bytes(2 * LEN).unwrap();
+        drop(wait(&pool));
+        user.join().unwrap();
+        let stats = pool.stats();
+        assert_eq!((stats.in_use_bytes, stats.waiters), (0, 0));
+        assert!(stats.allocated_bytes <= 2 * LEN);
+        let taken = stats.misses as usize * LEN;
+        assert_eq!(taken - stats.returned_bytes as usize, stats.allocated_bytes);
+    });
+}
+
+#[test]
+fn loom_a_trimmer_is_dropped_as_a_descriptor_comes_home() {
+    loom::model(|| {
+        let pool = pool();
+        let filled = filled(&pool, 1);
+        let wakes = StdArc::new(Count::default());
+        let mut trimmer = pool.trimmer();
+        assert_eq!(trimmer.poll(&Waker::from(wakes.clone()), at(0)), None);
+        let user = thread::spawn(move || drop(filled));
+        drop(trimmer);
+        user.join().unwrap();
+        assert_eq!(StdArc::strong_count(&wakes), 1, "the waker is gone");
     });
 }

@@ -6,8 +6,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod ceiling;
 mod line;
 mod model;
+mod trim;
 
 use super::*;
 use std::{
@@ -28,6 +30,7 @@ fn pool(data: usize, reserve: usize) -> Pool {
         burst_len: BURST,
         max_bytes: data + reserve,
         reserve_bytes: reserve,
+        ..Config::default()
     })
     .unwrap()
 }

@@ -7,7 +7,10 @@
 //!
 //! The one rule: what cannot be routed is dropped and counted by reason, and costs nothing beyond its descriptor.
 
-use super::router::{self, Reason, Route, ACCEPTOR};
+use super::{
+    refusals::Refusals,
+    router::{self, Reason, Route, ACCEPTOR},
+};
 use crate::{
     clock::{at_tick, ticks},
     credentials,
@@ -15,7 +18,7 @@ use crate::{
     packet::secret_control,
     socket::{
         io::{Received, Socket, Truncated},
-        pool::{Class, Filled, Pool, Purpose, Segment, Unfilled},
+        pool::{Class, Filled, Pool, Purpose, Segment, Trimmer, Unfilled},
         send::{
             transmission::{Priority, Transmission},
             udp::Next,
@@ -36,23 +39,14 @@ use crate::{
     },
 };
 use core::time::Duration;
-use hashbrown::HashMap;
 use s2n_quic_core::{inet::ExplicitCongestionNotification, time::Timestamp};
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, task::Waker};
 
 /// Receives in a row before timers and scheduled streams have their turn
 const RECEIVE_BUDGET: usize = 10;
 
 /// Timers in a row before the socket has its turn
 const TIMER_BUDGET: usize = 256;
-
-/// First packets with a secret that is unknown here are answered this often per client and period. One answer ends all streams of
-/// a client of this crate; a published client needs one for each.
-const MAX_REFUSALS: u32 = 32;
-const REFUSAL_PERIOD: Duration = Duration::from_millis(100);
-
-/// Clients that are refused in one period at most: more than anybody serves is a flood, and gets no answers
-const MAX_REFUSED_CLIENTS: usize = 4096;
 
 /// What streams hold of the worker
 pub(crate) struct Receiver {
@@ -76,6 +70,12 @@ impl Receiver {
     }
 }
 
+impl std::task::Wake for Receiver {
+    fn wake(self: Arc<Self>) {
+        self.doorbell.ring();
+    }
+}
+
 /// A packet and where it came from
 pub(crate) struct Arrival {
     pub(crate) segment: Segment,
@@ -93,15 +93,23 @@ pub(crate) struct Worker<S: Socket> {
     due: Vec<(Arc<Shared>, u64)>,
     /// Streams that got packets in this round
     touched: Vec<Arc<Shared>>,
-    /// Since when a client is refused, and how often it was
-    refusals: HashMap<SocketAddr, (Timestamp, u32)>,
+    refusals: Refusals,
     answer: Vec<u8>,
     wakes: Wakes,
+    /// Gives the environment's idle memory back. The worker of the first socket has it, the others have `None`.
+    trimmer: Option<Trimmer>,
+    waker: Waker,
 }
 
 impl<S: Socket> Worker<S> {
     pub(crate) fn new(socket: Arc<S>, core: Arc<Core>, shard: Arc<Shard>) -> Self {
+        let is_first = core
+            .shards
+            .first()
+            .is_some_and(|first| Arc::ptr_eq(first, &shard));
         Self {
+            trimmer: is_first.then(|| core.pool.trimmer()),
+            waker: Waker::from(shard.receiver.clone()),
             socket,
             core,
             shard,
@@ -109,7 +117,7 @@ impl<S: Socket> Worker<S> {
             scheduled: Vec::new(),
             due: Vec::new(),
             touched: Vec::new(),
-            refusals: HashMap::new(),
+            refusals: Refusals::default(),
             answer: Vec::new(),
             wakes: Wakes::default(),
         }
@@ -123,17 +131,22 @@ impl<S: Socket> Worker<S> {
         &self.shard
     }
 
-    /// One round: what the socket has, what streams asked for, what is due
+    /// One round: what the socket has, what streams asked for, what is due, and what memory is idle
     pub(crate) fn poll(&mut self, now: Timestamp) -> Next {
         let has_more = self.receive(now);
         self.deliver(now);
         self.run_scheduled(now);
         let has_due = self.run_timers(now);
         core::mem::take(&mut self.wakes).wake();
-        if has_more || has_due {
+        let trim_at = self
+            .trimmer
+            .as_mut()
+            .and_then(|trimmer| trimmer.poll(&self.waker, now));
+        if has_more || has_due || trim_at.is_some_and(|at| at <= now) {
             return Next::Now;
         }
-        let next = self.shard.timers.sleep().map(at_tick);
+        let timer_at = self.shard.timers.sleep().map(at_tick);
+        let next = timer_at.into_iter().chain(trim_at).min();
         if self.spare.is_none() {
             // the pool is empty: look again soon, whatever the socket says
             let retry = now + Duration::from_millis(1);
@@ -311,32 +324,9 @@ impl<S: Socket> Worker<S> {
         }
     }
 
-    /// Whether the client may be told once more in this period that its secret is unknown
-    fn may_refuse(&mut self, remote: SocketAddr, now: Timestamp) -> bool {
-        let is_over = |since: Timestamp| now.saturating_duration_since(since) >= REFUSAL_PERIOD;
-        if self.refusals.len() >= MAX_REFUSED_CLIENTS {
-            self.refusals.retain(|_, (since, _)| !is_over(*since));
-        }
-        let is_flood = self.refusals.len() >= MAX_REFUSED_CLIENTS;
-        match self.refusals.get_mut(&remote) {
-            Some((since, count)) => {
-                if is_over(*since) {
-                    (*since, *count) = (now, 0);
-                }
-                *count += 1;
-                *count <= MAX_REFUSALS
-            }
-            None if is_flood => false,
-            None => {
-                self.refusals.insert(remote, (now, 1));
-                true
-            }
-        }
-    }
-
     /// Tells a client that its secret is unknown here
     fn refuse(&mut self, remote: SocketAddr, now: Timestamp) {
-        if !self.may_refuse(remote, now) {
+        if !self.refusals.may_refuse(remote, now) {
             return;
         }
         let pool: &Pool = &self.core.pool;

@@ -75,6 +75,15 @@ impl<H: Handshake + Clone, S: event::Subscriber + Clone> Client<H, S> {
         self.env.metrics().unwrap_or_default()
     }
 
+    /// Moves the ceiling of the memory that the client's streams share, in bytes: 256 MiB at first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Environment::set_pool_ceiling`].
+    pub fn set_pool_ceiling(&self, bytes: usize) -> io::Result<()> {
+        self.env.set_pool_ceiling(bytes)
+    }
+
     /// Makes sure that a secret is shared with the peer, so that the first stream need not wait for a handshake.
     ///
     /// # Errors

@@ -188,6 +188,15 @@ where
         Some(self.started.metrics())
     }
 
+    /// Moves the ceiling of its descriptor pool, as on real sockets
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a value out of range, with a [`ConfigError`](crate::socket::pool::ConfigError) as its source.
+    pub fn set_pool_ceiling(&self, bytes: usize) -> io::Result<()> {
+        self.started.set_pool_ceiling(bytes)
+    }
+
     /// How often its workers woke up, for whatever reason: in an environment that has come to rest, this stays as it is
     pub fn turns(&self) -> u64 {
         self.turns.get()

@@ -16,6 +16,7 @@ use crate::{
     stream::{endpoint::Accepting, metrics::Metrics},
 };
 use std::{
+    io,
     net::SocketAddr,
     sync::{Arc, OnceLock},
 };
@@ -71,6 +72,14 @@ impl Started {
     /// The address of the first socket, which is that of all if they share a port
     pub(super) fn local_addr(&self) -> Option<SocketAddr> {
         Some(self.core.shards.first()?.local_addr)
+    }
+
+    /// See [`super::tokio::Environment::set_pool_ceiling`]
+    pub(super) fn set_pool_ceiling(&self, bytes: usize) -> io::Result<()> {
+        self.core
+            .pool
+            .set_max_bytes(bytes)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
     }
 
     pub(super) fn metrics(&self) -> Metrics {

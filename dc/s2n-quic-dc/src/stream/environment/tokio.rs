@@ -171,6 +171,25 @@ where
     pub fn metrics(&self) -> Option<crate::stream::metrics::Metrics> {
         Some(self.pool.as_ref()?.metrics())
     }
+
+    /// Moves the ceiling of its descriptor pool, which was made with [`Config::pool`]`.max_bytes`
+    ///
+    /// Writers who wait for memory go on at once if it is raised. If it is lowered, idle memory above it is freed, nothing is taken
+    /// away that is in use, and writers wait until usage has fallen. [`metrics`](Self::metrics) tells both.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a value out of range, with a [`ConfigError`](crate::socket::pool::ConfigError) as its source; `Unsupported` if the environment was built
+    /// without a pool.
+    pub fn set_pool_ceiling(&self, bytes: usize) -> io::Result<()> {
+        let Some(started) = &self.pool else {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "the environment has no pool",
+            ));
+        };
+        started.set_pool_ceiling(bytes)
+    }
 }
 
 impl<Sub> Running for Environment<Sub>

@@ -90,6 +90,15 @@ impl<H: Handshake + Clone, S: event::Subscriber + Clone> Server<H, S> {
         self.acceptor.env.metrics().unwrap_or_default()
     }
 
+    /// Moves the ceiling of the memory that the server's streams share, in bytes: 256 MiB at first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Environment::set_pool_ceiling`].
+    pub fn set_pool_ceiling(&self, bytes: usize) -> io::Result<()> {
+        self.acceptor.env.set_pool_ceiling(bytes)
+    }
+
     /// A runtime for small tasks, such as handing accepted streams on to another one.
     ///
     /// It ends with the last clone of the server: its tasks are dropped at their next await. Work that takes long, or

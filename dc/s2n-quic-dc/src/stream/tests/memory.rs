@@ -144,3 +144,88 @@ fn a_transfer_with_the_smallest_pool_is_slow_and_exact() {
     pair.run_for(5 * SECOND);
     assert_at_rest(&pair);
 }
+
+#[test]
+fn memory_is_given_back_while_the_environment_idles_and_then_nothing_wakes_it() {
+    let mut pair = Pair::new(Options::default());
+    let (client, server) = pair.connect();
+    let bytes = pattern(4_000_000, 1);
+    let at_client = exchange(&mut pair, client, bytes.clone());
+    let at_server = exchange(&mut pair, server, bytes.clone());
+    assert!(pair.block_on(at_client, 60 * SECOND).unwrap() == bytes);
+    assert!(pair.block_on(at_server, 60 * SECOND).unwrap() == bytes);
+    let peak = pair.client.pool().peak_allocated_bytes;
+    assert!(peak > 10 * spare(&pair.client), "{peak}");
+
+    pair.run_for(5 * SECOND);
+    for end in [&pair.client, &pair.server] {
+        let stats = end.pool();
+        let bound = spare(end) + stats.peak_allocated_bytes / 4;
+        assert!(stats.allocated_bytes <= bound, "{stats:?}");
+    }
+    pair.run_for(15 * SECOND);
+    for end in [&pair.client, &pair.server] {
+        let stats = end.pool();
+        assert_eq!(stats.allocated_bytes, spare(end));
+        assert!(stats.trims >= 3, "{stats:?}");
+    }
+    // beyond the deadlines that ended streams have left in the timers
+    pair.run_for(60 * SECOND);
+    assert_eq!(pair.next_event(), None);
+    assert_at_rest(&pair);
+}
+
+#[test]
+fn an_environment_in_use_keeps_what_it_uses() {
+    let mut pair = Pair::new(Options::default());
+    for _ in 0..20 {
+        let (client, mut server) = pair.connect();
+        let sending = exchange(&mut pair, client, pattern(100_000, 1));
+        let receiving = read_all(&mut server);
+        assert_eq!(pair.block_on(receiving, SECOND).unwrap().len(), 100_000);
+        drop((server, sending));
+        pair.run_for(SECOND / 4);
+    }
+    // five seconds, with a transfer in each interval
+    let misses = pair.client.pool().misses;
+    let (mut client, mut server) = pair.connect();
+    assert_eq!(write_now(&mut client, &[1; 1000]), 1000);
+    drop(client);
+    pair.block_on(read_all(&mut server), SECOND).ok();
+    assert_eq!(pair.client.pool().misses, misses);
+}
+
+#[test]
+fn a_transfer_goes_on_under_a_ceiling_that_moves() {
+    let mut options = Options::default();
+    options.pool.reserve_bytes = 2 << 16;
+    let smallest = 3 << 16;
+    let mut pair = Pair::new(options);
+    let (client, server) = pair.connect();
+    let bytes = pattern(8_000_000, 1);
+    let at_client = exchange(&mut pair, client, bytes.clone());
+    let at_server = exchange(&mut pair, server, bytes.clone());
+    pair.run_for(10 * MILLISECOND);
+    let in_use = pair.client.pool().in_use_bytes;
+    assert!(in_use > smallest, "{in_use}");
+
+    for end in [&pair.client, &pair.server] {
+        end.core.pool.set_max_bytes(smallest).unwrap();
+    }
+    assert_eq!(
+        pair.client.pool().in_use_bytes,
+        in_use,
+        "nothing is taken away"
+    );
+    pair.run_for(500 * MILLISECOND);
+    for end in [&pair.client, &pair.server] {
+        assert!(end.pool().allocated_bytes <= smallest, "{:?}", end.pool());
+    }
+    for end in [&pair.client, &pair.server] {
+        end.core.pool.set_max_bytes(256 << 20).unwrap();
+    }
+    assert!(pair.block_on(at_client, 60 * SECOND).unwrap() == bytes);
+    assert!(pair.block_on(at_server, 60 * SECOND).unwrap() == bytes);
+    pair.run_for(5 * SECOND);
+    assert_at_rest(&pair);
+}

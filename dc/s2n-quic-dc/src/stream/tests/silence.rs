@@ -5,8 +5,12 @@
 use super::*;
 
 fn assert_silent(pair: &mut Pair) {
-    pair.run_for(2 * SECOND);
+    // the pools halve with each second
+    pair.run_for(20 * SECOND);
     assert_at_rest(pair);
+    for end in [&pair.client, &pair.server] {
+        assert_eq!(end.pool().allocated_bytes, spare(end));
+    }
     let packets = pair.network.trace().len();
     // entries of streams that are gone may be left in the wheel of timers, but none that is due before their idle timeout
     let idle_timeout = pair.clock.micros() - pair.clock.elapsed().as_micros() as u64 + 30_000_000;

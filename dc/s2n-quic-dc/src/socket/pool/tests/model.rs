@@ -2,12 +2,18 @@
 
 //! Any sequence of operations, against the obvious model: a list of what is held, and a list of who waits.
 //!
-//! The model knows which handles belong to one descriptor, so bytes in use are a sum over a set. That memory is never
+//! Idle memory is a number per class, see [`memory`]. The model knows which handles belong to one descriptor, so bytes in use are a sum over a set. That memory is never
 //! shared by mistake is checked by content: each handle is written with bytes of its own, and after each operation
 //! each handle must still have what was last written through it.
 
+mod handles;
+mod memory;
+
 use super::*;
+use crate::clock::at_tick;
 use bolero::{check, produce, TypeGenerator};
+use handles::write;
+use memory::Memory;
 use std::collections::{BTreeMap, VecDeque};
 
 #[derive(Clone, Copy, Debug, TypeGenerator)]
@@ -49,6 +55,14 @@ enum Op {
     Write {
         which: u8,
     },
+    /// Time passes until the next trim, or not quite.
+    Trim {
+        early: bool,
+    },
+    /// The ceiling becomes the reserve and so many packets; fewer than a burst are refused.
+    Ceiling {
+        packets: u8,
+    },
 }
 
 #[test]
@@ -65,18 +79,23 @@ fn the_pool_agrees_with_a_list_of_what_is_held() {
 }
 
 const WAITERS: usize = 4;
+const START: u64 = 1_000_000;
 const DATA: usize = 2 * BURST + PACKET;
 const RESERVE: usize = BURST + PACKET;
 
 struct Model {
     pool: Pool,
+    memory: Memory,
+    trimmer: Trimmer,
+    keeper: (StdArc<Wakes>, Waker),
+    /// The clock, in microseconds.
+    now: u64,
     held: Vec<Held>,
     /// Class and purpose by descriptor.
     descriptors: BTreeMap<u64, (Class, Purpose)>,
     someone: [Someone; WAITERS],
     line: VecDeque<usize>,
     exhausted: u64,
-    allocated: u64,
     next_id: u64,
     stamp: u64,
 }
@@ -125,8 +144,16 @@ fn len_of(class: Class) -> usize {
 
 impl Model {
     fn new() -> Self {
+        let pool = pool(DATA, RESERVE);
+        let mut trimmer = pool.trimmer();
+        let keeper = Wakes::new();
+        assert_eq!(trimmer.poll(&keeper.1, at_tick(START)), None);
         Self {
-            pool: pool(DATA, RESERVE),
+            pool,
+            memory: Memory::new(DATA + RESERVE),
+            trimmer,
+            keeper,
+            now: START,
             held: Vec::new(),
             descriptors: BTreeMap::new(),
             someone: std::array::from_fn(|_| {
@@ -141,7 +168,6 @@ impl Model {
             }),
             line: VecDeque::new(),
             exhausted: 0,
-            allocated: 0,
             next_id: 0,
             stamp: 0,
         }
@@ -156,6 +182,8 @@ impl Model {
                 self.someone[who].waiter.cancel();
                 self.leave(who);
             }
+            Op::Trim { early } => self.trim(early),
+            Op::Ceiling { packets } => self.set_ceiling(RESERVE + packets as usize * PACKET),
             Op::Fill { which, .. }
             | Op::Clone { which }
             | Op::Drop { which }
@@ -165,10 +193,38 @@ impl Model {
             | Op::Write { which } => {
                 if !self.held.is_empty() {
                     let held = self.held.swap_remove(which as usize % self.held.len());
+                    let id = held.id;
                     self.apply_to(held, op);
+                    if !self.is_held(id) {
+                        let (class, _) = self.descriptors[&id];
+                        self.memory.release(class);
+                    }
                     self.serve();
                 }
             }
+        }
+    }
+
+    fn trim(&mut self, early: bool) {
+        // on time, or one microsecond before
+        if let Some(due) = self.memory.due {
+            self.now = if early { due - 1 } else { due };
+        }
+        self.memory.trim(self.now);
+        let now = at_tick(self.now);
+        let mut next = self.trimmer.poll(&self.keeper.1, now);
+        while next == Some(now) {
+            next = self.trimmer.poll(&self.keeper.1, now);
+        }
+        assert_eq!(next, self.memory.due.map(at_tick));
+    }
+
+    fn set_ceiling(&mut self, max_bytes: usize) {
+        let expected = max_bytes >= RESERVE + BURST;
+        assert_eq!(self.pool.set_max_bytes(max_bytes).is_ok(), expected);
+        if expected {
+            self.memory.set_max(max_bytes);
+            self.serve();
         }
     }
 
@@ -227,128 +283,19 @@ impl Model {
         self.serve();
     }
 
-    fn apply_to(&mut self, held: Held, op: Op) {
-        let Held {
-            id,
-            handle,
-            mut expected,
-        } = held;
-        let handle = match (op, handle) {
-            (Op::Drop { .. }, handle) => return drop(handle),
-            (Op::Fill { len, .. }, Handle::Unfilled(unfilled)) => {
-                let capacity = unfilled.capacity();
-                match unfilled.fill(len as usize) {
-                    Ok(filled) => {
-                        assert!(len as usize <= capacity);
-                        expected.truncate(len as usize);
-                        Handle::Filled(filled)
-                    }
-                    Err(error) => {
-                        assert!(len as usize > capacity);
-                        Handle::Unfilled(error.unfilled)
-                    }
-                }
-            }
-            (Op::Clone { .. }, Handle::Filled(filled)) => {
-                let handle = Handle::Filled(filled.clone());
-                self.held.push(Held {
-                    id,
-                    handle,
-                    expected: expected.clone(),
-                });
-                Handle::Filled(filled)
-            }
-            (Op::Reuse { .. }, Handle::Filled(filled)) => match filled.try_into_unfilled() {
-                Ok(mut unfilled) => {
-                    assert!(!self.is_held(id));
-                    expected = self.stamp();
-                    write(unfilled.as_mut_slice(), &mut expected);
-                    Handle::Unfilled(unfilled)
-                }
-                Err(filled) => {
-                    assert!(self.is_held(id));
-                    Handle::Filled(filled)
-                }
-            },
-            (Op::Cut { segment_len, .. }, Handle::Filled(filled)) => {
-                match filled.into_segments(segment_len as usize) {
-                    Ok(segments) => {
-                        assert!(!self.is_held(id));
-                        let segment_len = if segment_len == 0 {
-                            expected.len()
-                        } else {
-                            segment_len as usize
-                        };
-                        if expected.is_empty() {
-                            assert_eq!(segments.len(), 0);
-                            return;
-                        }
-                        Handle::Segments(segments, segment_len)
-                    }
-                    Err(filled) => {
-                        assert!(self.is_held(id));
-                        Handle::Filled(filled)
-                    }
-                }
-            }
-            (Op::Take { .. }, Handle::Segments(mut segments, segment_len)) => {
-                let rest = expected.split_off(segment_len.min(expected.len()));
-                let handle = Handle::Segment(segments.next().unwrap());
-                self.held.push(Held {
-                    id,
-                    handle,
-                    expected,
-                });
-                if rest.is_empty() {
-                    assert!(segments.next().is_none());
-                    return;
-                }
-                expected = rest;
-                Handle::Segments(segments, segment_len)
-            }
-            (Op::Write { .. }, Handle::Unfilled(mut unfilled)) => {
-                expected = self.stamp();
-                write(unfilled.as_mut_slice(), &mut expected);
-                Handle::Unfilled(unfilled)
-            }
-            (Op::Write { .. }, Handle::Segment(mut segment)) => {
-                expected = self.stamp();
-                write(&mut segment, &mut expected);
-                Handle::Segment(segment)
-            }
-            (_, handle) => handle,
-        };
-        self.held.push(Held {
-            id,
-            handle,
-            expected,
-        });
-    }
-
     fn hold_new(&mut self, mut unfilled: Unfilled, class: Class, purpose: Purpose) {
         assert_eq!(unfilled.capacity(), len_of(class));
+        self.memory.supply(class);
         let mut expected = self.stamp();
         write(unfilled.as_mut_slice(), &mut expected);
         let id = self.next_id;
         self.next_id += 1;
-        self.allocated += 1;
         self.descriptors.insert(id, (class, purpose));
         self.held.push(Held {
             id,
             handle: Handle::Unfilled(unfilled),
             expected,
         });
-    }
-
-    /// Bytes that no other write has.
-    fn stamp(&mut self) -> Vec<u8> {
-        self.stamp += 1;
-        self.stamp
-            .to_le_bytes()
-            .into_iter()
-            .cycle()
-            .take(BURST)
-            .collect()
     }
 
     fn is_held(&self, id: u64) -> bool {
@@ -380,7 +327,11 @@ impl Model {
     fn fits(&self, class: Class, purpose: Purpose) -> bool {
         let (total, data) = self.used();
         let len = len_of(class);
-        total + len <= DATA + RESERVE && (purpose == Purpose::Control || data + len <= DATA)
+        let fits_total = total + len <= self.memory.max;
+        match purpose {
+            Purpose::Control => fits_total || total - data + len <= RESERVE,
+            Purpose::Data => fits_total && data + len <= self.memory.max - RESERVE,
+        }
     }
 
     fn serve(&mut self) {
@@ -403,11 +354,10 @@ impl Model {
         assert_eq!((stats.in_use_bytes, stats.data_bytes), (total, data));
         assert_eq!(stats.waiters, self.line.len());
         assert_eq!(stats.exhausted, self.exhausted);
-        assert_eq!(stats.hits + stats.misses, self.allocated);
-        assert!(
-            stats.allocated_bytes <= DATA + RESERVE && stats.peak_allocated_bytes <= DATA + RESERVE
-        );
+        self.memory.check(&stats);
         assert!(stats.peak_in_use_bytes >= total);
+        assert!(stats.allocated_bytes <= self.memory.max.max(total));
+        assert_eq!(self.keeper.0.count(), self.memory.expected_wakes);
         for someone in &self.someone {
             assert_eq!(someone.wakes.count(), someone.expected_wakes);
             assert_eq!(someone.waiter.is_waiting(), someone.place.is_some());
@@ -423,37 +373,4 @@ impl Model {
             }
         }
     }
-
-    /// Reads what could not be read without writing, then drops all.
-    fn finish(mut self) {
-        for held in std::mem::take(&mut self.held) {
-            match held.handle {
-                Handle::Unfilled(mut unfilled) => {
-                    assert_eq!(*unfilled.as_mut_slice(), *held.expected)
-                }
-                Handle::Segments(segments, len) => {
-                    let rest: Vec<_> = segments.collect();
-                    assert!(rest
-                        .iter()
-                        .map(|segment| &**segment)
-                        .eq(held.expected.chunks(len)));
-                }
-                Handle::Filled(_) | Handle::Segment(_) => {}
-            }
-        }
-        for someone in &mut self.someone {
-            someone.waiter.cancel();
-        }
-        let stats = self.pool.stats();
-        assert_eq!(
-            (stats.in_use_bytes, stats.data_bytes, stats.waiters),
-            (0, 0, 0)
-        );
-    }
-}
-
-/// Writes as much of `stamp` as fits, and cuts it to that.
-fn write(bytes: &mut [u8], stamp: &mut Vec<u8>) {
-    stamp.truncate(bytes.len());
-    bytes.copy_from_slice(stamp);
 }

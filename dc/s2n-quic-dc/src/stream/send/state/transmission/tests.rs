@@ -27,6 +27,7 @@ fn pool() -> Pool {
         burst_len: 1024,
         max_bytes: 1 << 20,
         reserve_bytes: 1024,
+        ..Config::default()
     })
     .unwrap()
 }
