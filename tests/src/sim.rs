@@ -198,7 +198,7 @@ impl Simulation {
         if self.listen.is_zero() {
             return Quiet::default();
         }
-        // timers of streams that are gone may still come up once, until the longest of them has
+        // timers of streams that are gone may still come up once, until the longest of them has, and pools shrink
         let idle = Duration::from_millis(self.agreed.idle_timeout_ms.into());
         bach::time::sleep(idle + SETTLING).await;
         let now = || Quiet {
@@ -274,5 +274,6 @@ async fn serve(
 /// Of the server; the client's is chosen by the simulation
 const SERVER_PORT: u16 = 4433;
 
-/// After the idle timeout: what the last probes and answers of a stream may take
-const SETTLING: Duration = Duration::from_secs(1);
+/// After the idle timeout: what the last probes and answers of a stream may take, and what pools take to give back the memory that
+/// these used, half of it each second
+const SETTLING: Duration = Duration::from_secs(20);
