@@ -6,4 +6,6 @@ pub use published_core::recovery::*;
 
 pub mod bandwidth;
 pub mod congestion;
+pub mod reordering;
+mod slow_start;
 pub mod window;

@@ -188,8 +188,10 @@ fn build<Sub: event::Subscriber>(
             promised: local_window.max(remote_window),
         },
     );
+    let path = core.path(new.keys.credentials.id);
+    path.prepare(datagram_len);
     Ok(Shared::new(Parts {
-        path: core.path(new.keys.credentials.id),
+        path,
         core: core.clone(),
         shard: shard.clone(),
         queue_id: new.queue_id,

@@ -43,6 +43,8 @@ pub struct Metrics {
     pub packets_sent: u64,
     /// Packets that were declared lost
     pub packets_lost: u64,
+    /// Packets that were declared lost and arrived after all: the network has reordered them
+    pub spurious_losses: u64,
     /// Packets that were sent again, as retransmissions and as probes
     pub packets_retransmitted: u64,
     /// Probes among them
@@ -94,6 +96,7 @@ impl Metrics {
         let mut metrics = Self {
             pool: core.pool.stats(),
             packets_lost: counters.packets_lost.get(),
+            spurious_losses: counters.spurious_losses.get(),
             packets_retransmitted: counters.packets_retransmitted.get(),
             probes: counters.probes.get(),
             packets_sent: counters.packets_sent.get(),

@@ -9,53 +9,29 @@
 //!
 //! The one rule: no waker is woken while the path is locked. Methods that may hand out window return the wakers.
 
+use control::Control;
 use core::{
     task::{Poll, Waker},
     time::Duration,
 };
 use parking_lot::Mutex;
 use s2n_quic_core::{
-    packet::number::PacketNumberSpace,
     recovery::{
-        bandwidth::Departures,
-        congestion::{self, Congestion},
+        congestion::Signal,
+        reordering::Thresholds,
         window::{FlowId, Window},
-        RttEstimator,
     },
     time::Timestamp,
 };
 use std::sync::Arc;
 
 pub(crate) mod admission;
+mod control;
 
 pub(crate) use admission::Admission;
 
-/// Before the first sample: a datacenter's round trip, so that the first probe goes out after 6 ms (RFC 9002, section 6.2.2, asks for 333 ms
-/// on the internet)
-const INITIAL_RTT: Duration = Duration::from_millis(2);
-
-/// A probe earlier than this would be answered by nothing but the peer's scheduling delay
-const MIN_PTO: Duration = Duration::from_millis(4);
-
-/// Backing off stops here, unless the round trip itself is longer: a peer of a datacenter that has not answered for this long is
-/// either gone, or every packet was lost, and then only another one helps
-const MAX_PTO: Duration = Duration::from_millis(250);
-
-/// The window of a new path: ten datagrams, as RFC 9002, section 7.2, has it, of the largest size; it doubles with each round trip
-const INITIAL_WINDOW: u64 = 10 * 8950;
-
-/// Bytes that may always be outstanding: some datagrams of the largest size, so that the loss of one shows by those behind it
-const MIN_WINDOW: u64 = 4 * 8950;
-
-/// Bytes that are never exceeded: about what a receive buffer of the system's usual 4 MiB limit holds once the kernel's
-/// bookkeeping is counted
-const MAX_WINDOW: u64 = 2 << 20;
-
-/// How much faster than the window per round trip packets leave: the window stays in charge (RFC 9002, section 7.7)
-const PACING_GAIN: (u64, u64) = (5, 4);
-
-/// The same while the window doubles, because its packets are sent before the round trip that it is measured by
-const SLOW_START_GAIN: (u64, u64) = (2, 1);
+/// What a path is sized for until the handshake's agreement is known
+const DATAGRAM_LEN: u16 = 1450;
 
 /// The departure of one transmission, as the socket worker saw it
 #[derive(Clone, Copy, Debug)]
@@ -77,14 +53,11 @@ pub(crate) struct Acknowledged {
 pub(crate) struct Path {
     state: Mutex<State>,
     pub(crate) admission: Admission,
-    quantum: u64,
 }
 
 struct State {
     window: Window<Waker>,
-    departures: Departures,
-    rtt: RttEstimator,
-    congestion: Congestion,
+    control: Control,
 }
 
 /// The wakers to wake once every lock is released
@@ -109,22 +82,20 @@ impl Wakes {
 }
 
 impl Path {
-    /// `quantum`: bytes of one turn at most, a GSO batch
-    pub(crate) fn new(quantum: u32) -> Arc<Self> {
+    /// One send carries `max_burst` bytes
+    pub(crate) fn new(max_burst: u32) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
                 window: Window::default(),
-                departures: Departures::new(quantum),
-                rtt: RttEstimator::new(INITIAL_RTT),
-                congestion: Congestion::new(congestion::Limits {
-                    initial: INITIAL_WINDOW,
-                    min: MIN_WINDOW,
-                    max: MAX_WINDOW,
-                }),
+                control: Control::new(DATAGRAM_LEN, max_burst),
             }),
             admission: Admission::default(),
-            quantum: u64::from(quantum),
         })
+    }
+
+    /// To be called before a stream sends: packets have up to `datagram_len` bytes. The path's first stream decides.
+    pub(crate) fn prepare(&self, datagram_len: u16) {
+        self.state.lock().control.prepare(datagram_len);
     }
 
     pub(crate) fn insert_flow(&self) -> FlowId {
@@ -136,7 +107,7 @@ impl Path {
         let wakes = {
             let mut state = self.state.lock();
             state.window.remove(flow);
-            state.grants(self.quantum, now)
+            state.grants(now)
         };
         wakes.wake();
     }
@@ -150,14 +121,12 @@ impl Path {
         now: Timestamp,
     ) -> (Poll<u64>, Wakes) {
         let mut state = self.state.lock();
-        let limit = state.limit();
-        let taken = state
-            .window
-            .take(flow, want, turn(self.quantum, limit), limit);
+        let (turn, limit) = (state.control.turn(), state.control.window());
+        let taken = state.window.take(flow, want, turn, limit);
         if taken == 0 {
             state.window.wait(flow, waker.clone());
             // there may be room for whoever is first in line, if only nobody came to ask
-            return (Poll::Pending, state.grants(self.quantum, now));
+            return (Poll::Pending, state.grants(now));
         }
         (Poll::Ready(taken), Wakes::default())
     }
@@ -166,12 +135,12 @@ impl Path {
     pub(crate) fn cancel(&self, flow: FlowId, now: Timestamp) -> Wakes {
         let mut state = self.state.lock();
         state.window.cancel(flow);
-        state.grants(self.quantum, now)
+        state.grants(now)
     }
 
     /// Takes back grants that nobody came for
     pub(crate) fn reclaim(&self, now: Timestamp) -> Wakes {
-        self.state.lock().grants(self.quantum, now)
+        self.state.lock().grants(now)
     }
 
     /// Takes `bytes` whether or not there is room: probes, and the few bytes by which a last packet exceeds its grant
@@ -184,112 +153,86 @@ impl Path {
         let mut state = self.state.lock();
         state.window.take_unchecked(u64::from(len));
         state.window.release(taken);
-        let rate = state.pacing_rate();
-        let departure = state.departures.schedule(len, rate, now);
-        (departure, state.grants(self.quantum, now))
+        let departure = state.control.schedule(len, now);
+        (departure, state.grants(now))
     }
 
     /// The departure time of a retransmission of `len` bytes, which holds window already
     pub(crate) fn schedule(&self, len: u32, now: Timestamp) -> Timestamp {
-        let mut state = self.state.lock();
-        let rate = state.pacing_rate();
-        state.departures.schedule(len, rate, now)
+        self.state.lock().control.schedule(len, now)
     }
 
     /// Gives back what was taken and not sent
     pub(crate) fn release(&self, bytes: u64, now: Timestamp) -> Wakes {
         let mut state = self.state.lock();
         state.window.release(bytes);
-        state.grants(self.quantum, now)
+        state.grants(now)
     }
 
     pub(crate) fn on_ack(&self, acknowledged: Acknowledged, now: Timestamp) -> Wakes {
-        let mut guard = self.state.lock();
-        let state = &mut *guard;
-        let time_sent = acknowledged.departed.time;
-        if acknowledged.is_rtt_sample {
-            state.rtt.update_rtt(
-                Duration::ZERO,
-                now.saturating_duration_since(time_sent)
-                    .max(Duration::from_micros(1)),
-                now.max(time_sent),
-                true,
-                PacketNumberSpace::ApplicationData,
-            );
-        }
+        let mut state = self.state.lock();
+        let bytes = acknowledged.bytes;
         let is_limiting = state.is_window_limiting();
         state
-            .congestion
-            .on_acknowledged(acknowledged.bytes, is_limiting);
-        state.window.release(acknowledged.bytes);
-        state.grants(self.quantum, now)
+            .control
+            .on_acknowledged(acknowledged, is_limiting, now);
+        state.window.release(bytes);
+        state.grants(now)
     }
 
     /// A packet that left at `departed` was lost, or was marked by the network; the window it holds goes over to its
     /// retransmission
-    pub(crate) fn on_congestion(&self, departed: Departed, now: Timestamp) {
-        self.state
-            .lock()
-            .congestion
-            .on_congestion(departed.time, now);
+    pub(crate) fn on_congestion(&self, signal: Signal, departed: Departed, now: Timestamp) {
+        let mut state = self.state.lock();
+        state.control.on_congestion(signal, departed, now);
+    }
+
+    /// A packet that was called lost has arrived after all: `distance` packets that were made later are known to have arrived first
+    pub(crate) fn on_spurious_loss(&self, departed: Departed, distance: u64, now: Timestamp) {
+        let mut state = self.state.lock();
+        state.control.on_spurious_loss(departed, distance, now);
     }
 
     /// How long to wait for an acknowledgement before probing
     pub(crate) fn pto_period(&self, backoff: u32) -> Duration {
-        let state = self.state.lock();
-        let period = state
-            .rtt
-            .pto_period(1, PacketNumberSpace::ApplicationData)
-            .max(MIN_PTO);
-        period.saturating_mul(backoff).min(period.max(MAX_PTO))
+        self.state.lock().control.pto_period(backoff)
     }
 
-    /// How much older than the newest acknowledged packet a lost one is (RFC 9002, section 6.1.2)
-    pub(crate) fn loss_time_threshold(&self) -> Duration {
-        self.state.lock().rtt.loss_time_threshold()
+    /// Whether a stream may probe, whose newest packet left at `departed`, or when to ask again
+    pub(crate) fn may_probe(
+        &self,
+        departed: Timestamp,
+        backoff: u32,
+        now: Timestamp,
+    ) -> Result<(), Timestamp> {
+        let mut state = self.state.lock();
+        state.control.may_probe(departed, backoff, now)
+    }
+
+    /// From when on a packet counts as lost
+    pub(crate) fn loss_thresholds(&self) -> Thresholds {
+        self.state.lock().control.thresholds()
     }
 
     /// Bytes queued and in flight, and the window that holds them
     pub(crate) fn usage(&self) -> (u64, u64) {
         let state = self.state.lock();
-        (state.window.outstanding(), state.limit())
+        (state.window.outstanding(), state.control.window())
     }
 }
 
 impl State {
-    fn limit(&self) -> u64 {
-        self.congestion.window()
-    }
-
     /// Whether more would have been sent if the window were larger
     fn is_window_limiting(&self) -> bool {
-        self.window.has_waiters() || 2 * self.window.outstanding() > self.limit()
+        self.window.has_waiters() || 2 * self.window.outstanding() > self.control.window()
     }
 
-    /// The window per round trip with some headroom; nothing before the first round trip was measured
-    fn pacing_rate(&self) -> Option<u64> {
-        self.rtt.first_rtt_sample()?;
-        let (gain, divisor) = match self.congestion.is_slow_start() {
-            true => SLOW_START_GAIN,
-            false => PACING_GAIN,
-        };
-        let nanos = self.rtt.smoothed_rtt().as_nanos().max(1);
-        let per_second = u128::from(self.limit() * gain / divisor) * 1_000_000_000 / nanos;
-        u64::try_from(per_second).ok()
-    }
-
-    fn grants(&mut self, quantum: u64, now: Timestamp) -> Wakes {
-        let limit = self.limit();
-        let quantum = turn(quantum, limit);
+    fn grants(&mut self, now: Timestamp) -> Wakes {
+        let (turn, limit) = (self.control.turn(), self.control.window());
         let mut wakes = Wakes::default();
-        while let Some(waker) = self.window.grant(quantum, limit, now) {
+        while let Some(waker) = self.window.grant(turn, limit, now) {
             wakes.0.push(waker);
         }
         wakes
     }
-}
-
-/// Bytes of one turn: a whole batch if the window holds some of them
-fn turn(quantum: u64, limit: u64) -> u64 {
-    quantum.min(limit / 4)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! When the next transmission of a path may leave.
+//! When the next transmission of a path may leave, and how large it should be.
 //!
 //! The plain algorithm is the virtual clock of Carousel (SIGCOMM 2017, section 4): every transmission takes
 //! `length / rate` of the line's time, and the next one departs when that time has passed. The one departure from it: after
@@ -14,6 +14,13 @@ use published_core::time::Timestamp;
 
 pub use published_core::recovery::bandwidth::*;
 
+/// The line's time that one burst takes at most: what a queue on the way has to hold for it
+const BURST_TIME: Duration = Duration::from_micros(250);
+
+/// A transmission takes the line for this long, however short it is: no host sends ten million of them in a second, and more of them
+/// would only pile up at one time
+const MIN_INTERVAL: u64 = 100;
+
 /// The schedule of one path
 ///
 /// Costs two words. Nanoseconds are kept internally, because at 25 Gbit/s a 1450-byte packet takes 464 ns and rounding each
@@ -23,14 +30,31 @@ pub use published_core::recovery::bandwidth::*;
 pub struct Departures {
     /// The time, in nanoseconds of the clock, at which the line is free again
     next: u64,
-    /// Bytes that may leave at once after the path was idle
-    burst: u32,
+    min_burst: u32,
+    max_burst: u32,
 }
 
 impl Departures {
-    /// A schedule on which `burst` bytes may leave at once after idling
-    pub const fn new(burst: u32) -> Self {
-        Self { next: 0, burst }
+    /// A schedule with bursts between `min_burst` bytes, a packet or two, and `max_burst` bytes, what one send can carry
+    pub const fn new(min_burst: u32, max_burst: u32) -> Self {
+        Self {
+            next: 0,
+            min_burst,
+            max_burst,
+        }
+    }
+
+    /// Bytes that may leave at once: as many as take the line for a short time, so that a queue on the way need not be long
+    ///
+    /// As Linux sizes what it segments late (`tcp_tso_autosize`), with a shorter time. The largest without a rate.
+    pub fn burst(&self, bytes_per_second: Option<u64>) -> u32 {
+        let Some(rate) = bytes_per_second else {
+            return self.max_burst;
+        };
+        let bytes = u128::from(rate) * BURST_TIME.as_nanos() / 1_000_000_000;
+        u32::try_from(bytes)
+            .unwrap_or(u32::MAX)
+            .clamp(self.min_burst, self.max_burst.max(self.min_burst))
     }
 
     /// The departure time of a transmission of `len` bytes, and the start of the next one's wait
@@ -49,14 +73,13 @@ impl Departures {
             return self.at(now);
         };
 
-        let credit = line_time(self.burst, rate);
+        let credit = line_time(self.burst(Some(rate)), rate);
         let start = self.next.max(now_ns.saturating_sub(credit));
-        self.next = start.saturating_add(line_time(len, rate));
+        self.next = start.saturating_add(line_time(len, rate).max(MIN_INTERVAL));
 
         if start <= now_ns {
             return now;
         }
-        // SAFETY-free conversion: a duration since the epoch that is later than `now` is never zero
         now + Duration::from_nanos(start - now_ns)
     }
 
@@ -90,7 +113,7 @@ mod tests {
 
     #[test]
     fn without_a_rate_everything_departs_now() {
-        let mut departures = Departures::new(BATCH);
+        let mut departures = Departures::new(BATCH, BATCH);
         for _ in 0..10 {
             assert_eq!(departures.schedule(BATCH, None, at(5)), at(5));
         }
@@ -98,7 +121,7 @@ mod tests {
 
     #[test]
     fn one_burst_leaves_at_once_after_idling_and_no_more() {
-        let mut departures = Departures::new(BATCH);
+        let mut departures = Departures::new(BATCH, BATCH);
         // one batch takes exactly one millisecond
         let rate = Some(u64::from(BATCH) * 1000);
         assert_eq!(departures.schedule(BATCH, rate, at(0)), at(0));
@@ -113,7 +136,7 @@ mod tests {
 
     #[test]
     fn the_rate_over_many_small_packets_is_exact() {
-        let mut departures = Departures::new(0);
+        let mut departures = Departures::new(0, 0);
         // 25 Gbit/s and 1450 bytes: 464 ns each
         let rate = Some(25_000_000_000 / 8);
         let mut last = at(0);
@@ -132,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_rate_change_applies_to_what_is_scheduled_next() {
-        let mut departures = Departures::new(0);
+        let mut departures = Departures::new(0, 0);
         assert_eq!(departures.schedule(1000, Some(1_000_000), at(0)), at(0));
         // this one waits for the first at the old rate
         assert_eq!(departures.schedule(1000, Some(100_000), at(0)), at(1000));
@@ -141,12 +164,32 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_takes_the_line_for_a_short_time() {
+        let departures = Departures::new(2900, BATCH);
+        assert_eq!(departures.burst(None), BATCH);
+        assert_eq!(departures.burst(Some(1_000_000)), 2900);
+        assert_eq!(departures.burst(Some(125_000_000)), 31_250);
+        assert_eq!(departures.burst(Some(1_250_000_000)), BATCH);
+        assert_eq!(departures.burst(Some(u64::MAX)), BATCH);
+    }
+
+    #[test]
+    fn many_small_transmissions_do_not_pile_up_at_one_time() {
+        let mut departures = Departures::new(0, 0);
+        let mut last = at(0);
+        for _ in 0..10_001 {
+            last = departures.schedule(1, Some(u64::MAX), at(0));
+        }
+        assert_eq!(last, at(1000));
+    }
+
+    #[test]
     fn departures_never_decrease_whatever_the_rates() {
         bolero::check!()
             .with_type::<Vec<(u16, Option<u32>, u16)>>()
             .with_iterations(2000)
             .for_each(|steps| {
-                let mut departures = Departures::new(BATCH);
+                let mut departures = Departures::new(BATCH, BATCH);
                 let mut now = 0;
                 let mut last = at(0);
                 for (len, rate, step) in steps {

@@ -75,6 +75,7 @@ pub(crate) struct Counters {
     pub(crate) duplicates: Counter,
     pub(crate) packets_sent: Counter,
     pub(crate) packets_lost: Counter,
+    pub(crate) spurious_losses: Counter,
     pub(crate) packets_retransmitted: Counter,
     pub(crate) probes: Counter,
     pub(crate) control_packets: Counter,

@@ -4,11 +4,7 @@
 //!
 //! The one rule: only what departed before the newest acknowledged packet can be lost, so a packet that waits in the wheel never is.
 
-use core::time::Duration;
-use s2n_quic_core::time::Timestamp;
-
-/// How many packets made later must be acknowledged before one counts as lost (RFC 9002, section 6.1.1)
-pub(crate) const PACKET_THRESHOLD: u64 = 3;
+use s2n_quic_core::{recovery::reordering::Thresholds, time::Timestamp};
 
 /// The newest packet that the peer has acknowledged
 #[derive(Clone, Copy, Debug)]
@@ -29,16 +25,16 @@ pub(crate) fn detect(
     sequence: u64,
     departed: Timestamp,
     newest: Newest,
-    time_threshold: Duration,
+    thresholds: Thresholds,
     now: Timestamp,
 ) -> Outcome {
     if sequence >= newest.sequence || departed > newest.departed {
         return Outcome::NotLostYet(None);
     }
-    if newest.sequence - sequence >= PACKET_THRESHOLD {
+    if newest.sequence - sequence >= thresholds.packets {
         return Outcome::Lost;
     }
-    let deadline = departed + time_threshold;
+    let deadline = departed + thresholds.time;
     if deadline <= now {
         return Outcome::Lost;
     }
@@ -48,8 +44,12 @@ pub(crate) fn detect(
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use core::time::Duration;
 
-    const THRESHOLD: Duration = Duration::from_micros(900);
+    const THRESHOLDS: Thresholds = Thresholds {
+        packets: 3,
+        time: Duration::from_micros(900),
+    };
 
     fn at(micros: u64) -> Timestamp {
         crate::clock::at_tick(1_000_000 + micros)
@@ -65,11 +65,11 @@ mod tests {
     #[test]
     fn a_packet_is_lost_when_three_later_ones_are_known() {
         assert_eq!(
-            detect(7, at(0), newest(10, 1), THRESHOLD, at(2)),
+            detect(7, at(0), newest(10, 1), THRESHOLDS, at(2)),
             Outcome::Lost
         );
         assert_eq!(
-            detect(8, at(0), newest(10, 1), THRESHOLD, at(2)),
+            detect(8, at(0), newest(10, 1), THRESHOLDS, at(2)),
             Outcome::NotLostYet(Some(at(900)))
         );
     }
@@ -77,11 +77,11 @@ mod tests {
     #[test]
     fn a_tail_is_lost_when_its_time_is_up() {
         assert_eq!(
-            detect(9, at(0), newest(10, 1), THRESHOLD, at(899)),
+            detect(9, at(0), newest(10, 1), THRESHOLDS, at(899)),
             Outcome::NotLostYet(Some(at(900)))
         );
         assert_eq!(
-            detect(9, at(0), newest(10, 1), THRESHOLD, at(900)),
+            detect(9, at(0), newest(10, 1), THRESHOLDS, at(900)),
             Outcome::Lost
         );
     }
@@ -90,7 +90,7 @@ mod tests {
     fn what_departed_later_is_never_lost_whatever_its_number() {
         // made first, but held back in the wheel while a retransmission overtook it
         assert_eq!(
-            detect(1, at(50), newest(10, 1), THRESHOLD, at(60_000)),
+            detect(1, at(50), newest(10, 1), THRESHOLDS, at(60_000)),
             Outcome::NotLostYet(None)
         );
     }
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn what_was_made_later_is_never_lost() {
         assert_eq!(
-            detect(11, at(0), newest(10, 1), THRESHOLD, at(60_000)),
+            detect(11, at(0), newest(10, 1), THRESHOLDS, at(60_000)),
             Outcome::NotLostYet(None)
         );
     }

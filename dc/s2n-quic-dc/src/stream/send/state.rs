@@ -27,11 +27,13 @@ use crate::{
     },
 };
 use core::{task::Waker, time::Duration};
+use lost::LostPackets;
 use s2n_quic_core::{buffer::reader::Incremental, endpoint::Location, frame, time::Timestamp};
 use std::{collections::VecDeque, sync::Arc};
 use transmission::{Data, Records, SentPackets};
 
 mod acknowledge;
+mod lost;
 pub(crate) mod transmission;
 
 /// How far the probe period is multiplied at most; the path limits it in time as well
@@ -57,6 +59,8 @@ pub(crate) struct State {
     pub(super) records: Records,
     /// Lost packets that wait for a descriptor; their bytes still hold window
     pub(super) retransmissions: VecDeque<(Data, u16)>,
+    /// First sends that were called lost a short while ago
+    lost: LostPackets,
     /// Packets with data or the final offset that the peer does not have yet, in whatever copy
     pub(super) unacknowledged: u64,
     pub(super) completions: Arc<Completions>,
@@ -125,6 +129,7 @@ impl State {
             recovery: SentPackets::default(),
             records: Records::default(),
             retransmissions: VecDeque::new(),
+            lost: LostPackets::default(),
             unacknowledged: 0,
             completions: completion::Queue::new(),
             next_expected_control_packet: 0,
@@ -238,12 +243,31 @@ impl State {
             *attempts += 1;
             self.transmit_close(shared, now);
         } else {
+            let Some(newest) = self.newest_departure() else {
+                // everything is still in the wheel
+                self.arm_probe(shared, now);
+                return;
+            };
+            if let Err(later) = shared.path.may_probe(newest, self.probe.backoff, now) {
+                self.probe.deadline = Some(later);
+                return;
+            }
             // the first timeout probes once, later ones twice: a probe may be lost as well (RFC 9002, section 6.2.4)
             let probes = if self.probe.backoff == 1 { 1 } else { 2 };
             self.transmit_probes(probes, shared, now);
         }
         self.probe.backoff = (self.probe.backoff * 2).min(MAX_BACKOFF);
         self.arm_probe(shared, now);
+    }
+
+    /// When the newest packet left that the peer has not acknowledged
+    fn newest_departure(&self) -> Option<Timestamp> {
+        self.stream
+            .iter()
+            .chain(self.recovery.iter())
+            .filter_map(|(_, info)| self.records.departed(info.record))
+            .map(|departed| departed.time)
+            .max()
     }
 
     /// Arms the probe timer when something is outstanding, and only then
@@ -375,6 +399,9 @@ impl State {
         for (_, bytes) in core::mem::take(&mut self.retransmissions) {
             self.wakes
                 .append(shared.path.release(u64::from(bytes), now));
+        }
+        for packet in self.lost.take() {
+            self.records.settle(packet.data.origin);
         }
         self.records.forget_data();
         self.unacknowledged = 0;

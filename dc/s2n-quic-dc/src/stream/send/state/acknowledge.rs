@@ -5,6 +5,7 @@
 //! The one rule: a packet leaves its map with its bytes: back to the window, or on to its retransmission.
 
 use super::{
+    lost::LostPacket,
     min_option,
     transmission::{Content, Info},
     Phase, State,
@@ -22,6 +23,7 @@ use crate::{
 use core::time::Duration;
 use s2n_quic_core::{
     frame::{ack::AckRanges, Ack, FrameMut},
+    recovery::congestion::Signal,
     time::Timestamp,
 };
 
@@ -40,6 +42,8 @@ struct Acknowledged {
     largest_is_new: bool,
     /// The network marked a packet that the peer had not reported before
     is_marked: bool,
+    /// A packet that was called lost has arrived after all
+    is_late: bool,
     data_bytes: u64,
 }
 
@@ -109,6 +113,7 @@ impl State {
         };
 
         let mut newly = Vec::new();
+        let mut late = Vec::new();
         let mut largest = None;
         for range in ack.ack_ranges() {
             let (start, end) = (range.start().as_u64(), range.end().as_u64());
@@ -118,11 +123,37 @@ impl State {
                 Space::Recovery => &mut self.recovery,
             };
             packets.remove_range(start, end, |number, info| newly.push((number, info)));
+            if space == Space::Stream && !self.lost.is_empty() {
+                self.lost.take_range(start, end, &mut late);
+            }
         }
         for (number, info) in newly {
             acknowledged.largest_is_new |= Some(number) == largest;
             self.on_packet_acknowledged(number, info, space, acknowledged, shared, now);
         }
+        for packet in late {
+            self.on_spurious_loss(&packet, acknowledged, shared, now);
+        }
+    }
+
+    /// What was called lost was only late. Its retransmission is superseded, wherever it is.
+    fn on_spurious_loss(
+        &mut self,
+        packet: &LostPacket,
+        acknowledged: &mut Acknowledged,
+        shared: &Shared,
+        now: Timestamp,
+    ) {
+        shared.counters().spurious_losses.add(1);
+        acknowledged.is_late = true;
+        let known = self.newest.map_or(0, |newest| newest.sequence);
+        let distance = known.saturating_sub(packet.sequence);
+        shared.path.on_spurious_loss(packet.departed, distance, now);
+        if self.records.acknowledge(&packet.data) {
+            self.unacknowledged -= 1;
+            acknowledged.data_bytes += u64::from(packet.data.payload_len);
+        }
+        self.records.settle(packet.data.origin);
     }
 
     fn on_packet_acknowledged(
@@ -175,7 +206,7 @@ impl State {
 
     /// Draws the consequences of what a control packet acknowledged
     fn apply(&mut self, acknowledged: Acknowledged, shared: &Shared, now: Timestamp) {
-        if acknowledged.bytes > 0 {
+        if acknowledged.bytes > 0 || acknowledged.is_late {
             self.discard_superseded(shared, now);
             self.flow.on_acknowledged(acknowledged.data_bytes);
             match acknowledged.newest {
@@ -187,7 +218,7 @@ impl State {
                         self.newest = Some(newest);
                     }
                     if acknowledged.is_marked {
-                        shared.path.on_congestion(departed, now);
+                        shared.path.on_congestion(Signal::Mark, departed, now);
                     }
                     self.wakes.append(shared.path.on_ack(
                         path::Acknowledged {
@@ -251,11 +282,12 @@ impl State {
 
     pub(super) fn detect_losses(&mut self, shared: &Shared, now: Timestamp) {
         self.loss_deadline = None;
+        self.forget_lost(shared, now);
         let Some(newest) = self.newest else { return };
         if self.stream.is_empty() && self.recovery.is_empty() {
             return;
         }
-        let threshold = shared.path.loss_time_threshold();
+        let thresholds = shared.path.loss_thresholds();
         let mut next_deadline = None;
         let mut lost = Vec::new();
         for (space, packets) in [
@@ -268,7 +300,7 @@ impl State {
                     let Some(departed) = records.departed(info.record) else {
                         return false;
                     };
-                    match loss::detect(info.sequence, departed.time, newest, threshold, now) {
+                    match loss::detect(info.sequence, departed.time, newest, thresholds, now) {
                         loss::Outcome::Lost => true,
                         loss::Outcome::NotLostYet(deadline) => {
                             next_deadline = min_option(next_deadline, deadline);
@@ -286,6 +318,17 @@ impl State {
         }
     }
 
+    /// What has been lost for so long does not arrive any more
+    fn forget_lost(&mut self, shared: &Shared, now: Timestamp) {
+        if self.lost.is_empty() {
+            return;
+        }
+        let lifetime = shared.path.pto_period(2);
+        while let Some(packet) = self.lost.pop_expired(lifetime, now) {
+            self.records.settle(packet.data.origin);
+        }
+    }
+
     fn on_packet_lost(
         &mut self,
         space: Space,
@@ -296,18 +339,32 @@ impl State {
     ) {
         let departed = self.records.departed(info.record);
         if let Some(departed) = departed {
-            shared.path.on_congestion(departed, now);
+            shared.path.on_congestion(Signal::Loss, departed, now);
         }
-        self.records.settle(info.record);
         shared.counters().packets_lost.add(1);
         let data = match info.content {
             Content::Data(data) if !self.records.is_acknowledged(&data) => data,
             Content::Data(_) | Content::Probe => {
-                self.wakes
-                    .append(shared.path.release(u64::from(info.packet_len), now));
+                self.discard(info, shared, now);
                 return;
             }
         };
+        match (space, departed) {
+            (Space::Stream, Some(departed)) => {
+                let forgotten = self.lost.push(LostPacket {
+                    number,
+                    sequence: info.sequence,
+                    departed,
+                    data,
+                    since: now,
+                });
+                if let Some(forgotten) = forgotten {
+                    self.records.settle(forgotten.data.origin);
+                }
+            }
+            // a copy that arrives late says little about the network, because its first send may have arrived as well
+            (Space::Recovery, _) | (Space::Stream, None) => self.records.settle(info.record),
+        }
         shared.publish(
             now,
             Event::PacketLost(builder::StreamPacketLost {

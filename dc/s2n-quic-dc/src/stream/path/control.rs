@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What a path knows of the network: round trips, the window, when packets may leave, what counts as lost and who may probe.
+//!
+//! All streams of the path contribute to one set of estimates, and are judged by it.
+//!
+//! The one rule: it is plain data, changed by what happened and when, under the path's lock.
+
+use super::{Acknowledged, Departed};
+use core::time::Duration;
+use s2n_quic_core::{
+    packet::number::PacketNumberSpace,
+    recovery::{
+        bandwidth::Departures,
+        congestion::{self, Congestion, Signal},
+        reordering::{Reordering, Thresholds},
+        RttEstimator,
+    },
+    time::Timestamp,
+};
+
+/// Before the first sample: a datacenter's round trip, so that the first probe goes out after 6 ms (RFC 9002, section 6.2.2, asks for 333 ms
+/// on the internet)
+const INITIAL_RTT: Duration = Duration::from_millis(2);
+
+/// A probe earlier than this would be answered by nothing but the peer's scheduling delay
+const MIN_PTO: Duration = Duration::from_millis(4);
+
+/// Backing off stops here, unless the round trip itself is longer: a peer of a datacenter that has not answered for this long is
+/// either gone, or every packet was lost, and then only another one helps
+const MAX_PTO: Duration = Duration::from_millis(250);
+
+/// How far the path's own probe period is multiplied at most
+const MAX_BACKOFF: u32 = 64;
+
+/// Timers can't tell apart what is closer than this (RFC 9002, section 6.1.2, recommends 1 ms)
+const GRANULARITY: Duration = Duration::from_millis(1);
+
+/// Datagrams of a new path's window at least (RFC 9002, section 7.2), but as many as one send carries: in a datacenter most messages fit
+/// into that, and are through after one round trip. The window doubles with each.
+const INITIAL_DATAGRAMS: u64 = 10;
+
+/// Datagrams that may always be outstanding, so that the loss of one shows by those behind it
+const MIN_DATAGRAMS: u64 = 4;
+
+/// Bytes that may always be outstanding: less than any queue of a datacenter holds, and enough that losses without congestion, of which
+/// the window knows nothing, do not bring a path to a stop
+const MIN_WINDOW: u64 = 16 * 1450;
+
+/// Bytes that are never exceeded on a short path: about what a receive buffer of the system's usual 4 MiB limit holds once the kernel's
+/// bookkeeping is counted
+const MAX_WINDOW: u64 = 2 << 20;
+
+/// A path that is longer than this holds more, by as much as it is longer: what is on the way is in nobody's buffer
+const SHORT_PATH: Duration = Duration::from_millis(1);
+
+/// Bytes that are never exceeded on any path
+const MAX_LONG_WINDOW: u64 = 64 << 20;
+
+/// How much faster than the window per round trip packets leave: the window stays in charge (RFC 9002, section 7.7)
+const PACING_GAIN: (u64, u64) = (5, 4);
+
+/// The same while the window doubles, because its packets are sent before the round trip that it is measured by
+const DOUBLING_GAIN: (u64, u64) = (2, 1);
+
+pub(super) struct Control {
+    departures: Departures,
+    rtt: RttEstimator,
+    congestion: Congestion,
+    reordering: Reordering,
+    datagram_len: u16,
+    max_burst: u32,
+    probing: Probing,
+}
+
+/// Who asks when nothing is heard
+#[derive(Default)]
+struct Probing {
+    /// The departure of the newest packet that the peer has acknowledged
+    newest: Option<Timestamp>,
+    /// When a probe was last let through because the whole path was silent
+    last: Option<Timestamp>,
+    /// Doubles with each of these until something is acknowledged
+    backoff: u32,
+}
+
+impl Control {
+    pub(super) fn new(datagram_len: u16, max_burst: u32) -> Self {
+        let len = u64::from(datagram_len);
+        Self {
+            // two datagrams, so that the loss of the first shows by the second
+            departures: Departures::new(2 * u32::from(datagram_len), max_burst),
+            rtt: RttEstimator::new(INITIAL_RTT),
+            congestion: Congestion::new(congestion::Limits {
+                initial: (INITIAL_DATAGRAMS * len).max(u64::from(max_burst)),
+                min: (MIN_DATAGRAMS * len).max(MIN_WINDOW),
+                max: MAX_WINDOW,
+            }),
+            reordering: Reordering::default(),
+            datagram_len,
+            max_burst,
+            probing: Probing::default(),
+        }
+    }
+
+    /// Sizes everything for packets of `datagram_len`, unless something is known of the path already
+    pub(super) fn prepare(&mut self, datagram_len: u16) {
+        let is_new = self.rtt.first_rtt_sample().is_none();
+        if is_new && self.datagram_len != datagram_len {
+            *self = Self::new(datagram_len, self.max_burst);
+        }
+    }
+
+    pub(super) fn window(&self) -> u64 {
+        self.congestion.window()
+    }
+
+    /// Bytes of one turn: what may leave in one burst, but some turns to a window, so that acknowledgements come evenly
+    pub(super) fn turn(&self) -> u64 {
+        let burst = u64::from(self.departures.burst(self.pacing_rate()));
+        burst.min(self.window() / 4)
+    }
+
+    pub(super) fn schedule(&mut self, len: u32, now: Timestamp) -> Timestamp {
+        let rate = self.pacing_rate();
+        self.departures.schedule(len, rate, now)
+    }
+
+    /// The window per round trip with some headroom; nothing before the first round trip was measured
+    fn pacing_rate(&self) -> Option<u64> {
+        self.rtt.first_rtt_sample()?;
+        let (gain, divisor) = match self.congestion.is_doubling() {
+            true => DOUBLING_GAIN,
+            false => PACING_GAIN,
+        };
+        let nanos = self.rtt.smoothed_rtt().as_nanos().max(1);
+        let per_second = u128::from(self.window() * gain / divisor) * 1_000_000_000 / nanos;
+        u64::try_from(per_second).ok()
+    }
+
+    pub(super) fn on_acknowledged(
+        &mut self,
+        acknowledged: Acknowledged,
+        is_limiting: bool,
+        now: Timestamp,
+    ) {
+        let sent = acknowledged.departed.time;
+        self.probing.newest = self.probing.newest.max(Some(sent));
+        self.probing.backoff = 0;
+        let rtt = acknowledged.is_rtt_sample.then(|| {
+            now.saturating_duration_since(sent)
+                .max(Duration::from_micros(1))
+        });
+        if let Some(rtt) = rtt {
+            self.rtt.update_rtt(
+                Duration::ZERO,
+                rtt,
+                now.max(sent),
+                true,
+                PacketNumberSpace::ApplicationData,
+            );
+            self.congestion.set_max(max_window(self.rtt.min_rtt()));
+        }
+        self.congestion.on_acknowledged(
+            congestion::Acknowledged {
+                bytes: acknowledged.bytes,
+                sent,
+                rtt,
+                is_limiting,
+            },
+            now,
+        );
+    }
+
+    pub(super) fn on_congestion(&mut self, signal: Signal, departed: Departed, now: Timestamp) {
+        let is_new = self.congestion.on_congestion(signal, departed.time, now);
+        if is_new && signal == Signal::Loss {
+            self.reordering.on_loss();
+        }
+    }
+
+    /// A packet that was called lost was acknowledged, after one that was made `distance` packets later
+    pub(super) fn on_spurious_loss(&mut self, departed: Departed, distance: u64, now: Timestamp) {
+        let age = now.saturating_duration_since(departed.time);
+        self.reordering.on_spurious_loss(distance, age, self.rtt());
+        self.congestion.on_spurious_loss(departed.time);
+    }
+
+    fn rtt(&self) -> Duration {
+        self.rtt.smoothed_rtt().max(self.rtt.latest_rtt())
+    }
+
+    pub(super) fn thresholds(&self) -> Thresholds {
+        self.reordering.thresholds(self.rtt(), GRANULARITY)
+    }
+
+    pub(super) fn pto_period(&self, backoff: u32) -> Duration {
+        let period = self
+            .rtt
+            .pto_period(1, PacketNumberSpace::ApplicationData)
+            .max(MIN_PTO);
+        period.saturating_mul(backoff).min(period.max(MAX_PTO))
+    }
+
+    /// Whether a stream may probe now, whose newest packet left at `departed`; if not, when it may ask again
+    ///
+    /// If the peer has acknowledged what left later, from whatever stream, this stream's packets are probably lost. If it has
+    /// not, then nothing is known to be wrong with this stream in particular: the path is slower than it was, or it is down. One probe per
+    /// period finds that out for all streams.
+    pub(super) fn may_probe(
+        &mut self,
+        departed: Timestamp,
+        backoff: u32,
+        now: Timestamp,
+    ) -> Result<(), Timestamp> {
+        // the estimate may have grown since the timer was set
+        let due = departed + self.pto_period(backoff);
+        if due > now {
+            return Err(due);
+        }
+        if self.probing.newest.is_some_and(|newest| newest > departed) {
+            return Ok(());
+        }
+        let period = self.pto_period(1 << self.probing.backoff.min(MAX_BACKOFF.ilog2()));
+        match self.probing.last {
+            Some(last) if last + period > now => Err(last + period),
+            _ => {
+                self.probing.last = Some(now);
+                self.probing.backoff += 1;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The largest window of a path whose shortest round trip is `min_rtt`
+fn max_window(min_rtt: Duration) -> u64 {
+    let short = SHORT_PATH.as_micros() as u64;
+    let micros = (min_rtt.as_micros() as u64).max(short);
+    (MAX_WINDOW.saturating_mul(micros) / short).min(MAX_LONG_WINDOW)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use super::*;
+
+const MTU: u16 = 1450;
+const BATCH: u32 = 63_800;
+
+fn at(micros: u64) -> Timestamp {
+    crate::clock::at_tick(1_000_000 + micros)
+}
+
+/// A packet that left at `sent` is acknowledged
+fn acknowledge(control: &mut Control, sent: u64, now: u64) {
+    let acknowledged = Acknowledged {
+        bytes: u64::from(MTU),
+        departed: Departed { time: at(sent) },
+        is_rtt_sample: true,
+    };
+    control.on_acknowledged(acknowledged, true, at(now));
+}
+
+/// A path with a round trip of `rtt` microseconds
+fn measured(rtt: u64) -> Control {
+    let mut control = Control::new(MTU, BATCH);
+    for step in 0..100 {
+        acknowledge(&mut control, step * rtt, (step + 1) * rtt);
+    }
+    control
+}
+
+#[test]
+fn a_new_path_has_room_for_one_send_or_ten_datagrams_and_no_rate() {
+    let mut control = Control::new(MTU, BATCH);
+    assert_eq!(control.window(), u64::from(BATCH));
+    assert_eq!(Control::new(8900, BATCH).window(), 89_000);
+    assert_eq!(control.schedule(BATCH, at(0)), at(0));
+    assert_eq!(control.schedule(BATCH, at(0)), at(0));
+    assert_eq!(control.pto_period(1), Duration::from_millis(6));
+}
+
+#[test]
+fn the_first_stream_says_how_large_packets_are_and_later_ones_change_nothing() {
+    let mut control = Control::new(MTU, BATCH);
+    control.prepare(8900);
+    assert_eq!(control.window(), 89_000);
+    acknowledge(&mut control, 0, 100);
+    let window = control.window();
+    control.prepare(1200);
+    assert_eq!(control.window(), window);
+}
+
+#[test]
+fn the_rate_is_the_window_per_round_trip_with_headroom() {
+    let mut control = measured(10_000);
+    let departed = Departed { time: at(900_000) };
+    control.on_congestion(Signal::Mark, departed, at(1_000_000));
+    let window = control.window();
+    let rate = control.pacing_rate().unwrap();
+    assert_eq!(rate, window * 100 * 5 / 4);
+    // what takes longer than a burst waits for those before it
+    let mut last = at(2_000_000);
+    for _ in 0..200 {
+        last = control.schedule(14_500, at(2_000_000));
+    }
+    let took = last - at(2_000_000);
+    let expected = Duration::from_nanos(199 * 14_500 * 1_000_000_000 / rate);
+    assert!(
+        took.abs_diff(expected) < Duration::from_millis(1),
+        "{took:?} {expected:?}"
+    );
+}
+
+#[test]
+fn a_turn_is_a_burst_and_no_more_than_a_quarter_of_the_window() {
+    let control = Control::new(MTU, BATCH);
+    assert_eq!(control.turn(), u64::from(BATCH) / 4);
+    let mut fast = measured(100);
+    for _ in 0..10_000 {
+        acknowledge(&mut fast, 10_000, 10_100);
+    }
+    assert_eq!(fast.turn(), u64::from(BATCH));
+}
+
+#[test]
+fn only_a_long_path_may_hold_more_than_a_receive_buffer() {
+    let millis = Duration::from_millis;
+    assert_eq!(max_window(Duration::ZERO), 2 << 20);
+    assert_eq!(max_window(millis(1)), 2 << 20);
+    assert_eq!(max_window(millis(5)), 10 << 20);
+    assert_eq!(max_window(millis(300)), 64 << 20);
+    assert_eq!(max_window(Duration::MAX), 64 << 20);
+}
+
+#[test]
+fn a_stream_probes_when_later_packets_of_others_have_arrived() {
+    let mut control = measured(1000);
+    let pto = control.pto_period(1).as_micros() as u64;
+    let sent = 100_000;
+    assert_eq!(
+        control.may_probe(at(sent), 1, at(sent + pto - 1)),
+        Err(at(sent + pto))
+    );
+    acknowledge(&mut control, sent + 1, sent + pto);
+    let pto = control.pto_period(1).as_micros() as u64;
+    for _ in 0..3 {
+        assert_eq!(control.may_probe(at(sent), 1, at(sent + pto)), Ok(()));
+    }
+}
+
+#[test]
+fn a_silent_path_is_probed_by_one_stream_at_a_time_and_ever_less_often() {
+    let mut control = measured(1000);
+    let pto = control.pto_period(1);
+    assert_eq!(pto, Duration::from_millis(4));
+    let (sent, mut now) = (at(100_000), at(200_000));
+    let mut waits = Vec::new();
+    for _ in 0..9 {
+        assert_eq!(control.may_probe(sent, 1, now), Ok(()));
+        let later = control.may_probe(sent, 1, now).unwrap_err();
+        waits.push((later - now).as_millis());
+        now = later;
+    }
+    assert_eq!(waits, [8, 16, 32, 64, 128, 250, 250, 250, 250]);
+    // the first answer lets every other stream ask
+    acknowledge(&mut control, 200_000, 1_300_000);
+    assert_eq!(control.may_probe(sent, 1, now), Ok(()));
+    assert_eq!(control.may_probe(sent, 1, now), Ok(()));
+}
+
+#[test]
+fn an_estimate_that_has_grown_postpones_the_probe() {
+    let mut control = measured(1000);
+    let sent = at(200_000);
+    let early = sent + control.pto_period(1);
+    acknowledge(&mut control, 150_000, 204_000);
+    let later = control.may_probe(sent, 1, early).unwrap_err();
+    assert!(later > early + Duration::from_millis(5), "{later:?}");
+}
+
+#[test]
+fn reordering_moves_the_thresholds_and_gives_the_window_back() {
+    let mut control = measured(1000);
+    let window = control.window();
+    let departed = Departed { time: at(150_000) };
+    control.on_congestion(Signal::Loss, departed, at(151_000));
+    assert!(control.window() < window);
+    control.on_spurious_loss(departed, 50, at(151_100));
+    assert_eq!(control.window(), window);
+    assert_eq!(control.thresholds().packets, 51);
+}
