@@ -11,6 +11,8 @@
 
 mod bad_input;
 mod behaviour;
+#[cfg(feature = "sim")]
+mod bottleneck;
 mod interop;
 mod interop_relay;
 #[cfg(feature = "sim")]

@@ -124,7 +124,7 @@ impl Path {
         let (turn, limit) = (state.control.turn(), state.control.window());
         let taken = state.window.take(flow, want, turn, limit);
         if taken == 0 {
-            state.window.wait(flow, waker.clone());
+            state.window.wait(flow, want, turn, waker.clone());
             // there may be room for whoever is first in line, if only nobody came to ask
             return (Poll::Pending, state.grants(now));
         }
@@ -196,6 +196,11 @@ impl Path {
     /// How long to wait for an acknowledgement before probing
     pub(crate) fn pto_period(&self, backoff: u32) -> Duration {
         self.state.lock().control.pto_period(backoff)
+    }
+
+    /// How long to wait for an acknowledgement before asking whether to probe
+    pub(crate) fn probe_period(&self, backoff: u32) -> Duration {
+        self.state.lock().control.probe_period(backoff)
     }
 
     /// Whether a stream may probe, whose newest packet left at `departed`, or when to ask again

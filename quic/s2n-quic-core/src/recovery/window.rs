@@ -3,9 +3,14 @@
 //! One window for all the flows of a path, shared fairly.
 //!
 //! Bytes queued for sending plus bytes in flight stay within the congestion window, however many flows there are. A flow that finds
-//! the window full waits; room is handed out in turns of one quantum. A flow that had not been waiting goes
-//! ahead of those that have been served and wait again: the "new flows first" rule of fq_codel (RFC 8290,
-//! section 4.2), so that a request of a kilobyte does not queue behind bulk.
+//! the window full waits; room is handed out in turns of at most one quantum, by start-time fair queueing (Goyal, Vin and
+//! Cheng, SIGCOMM 1996): the flow that has had least goes first. A flow that asks for little, now and then, therefore goes ahead of
+//! bulk, as with the "new flows first" rule of fq_codel (RFC 8290, section 4.2), and so does its second message.
+//!
+//! In numbers: the window has a virtual time, the bytes that a flow has had which always wanted more. A flow that comes to wait gets a tag, the
+//! bytes that it has had itself, and the lowest tag is next. One that had little counts as being a quantum behind the virtual time: so much it
+//! may ask for and go ahead of all, and nobody saves up more. The time moves to the tag of each flow that is served, and by each taken
+//! byte's share among those that wait, so that one new flow after the other can't hold it.
 //!
 //! The one rule: `outstanding` changes only by what a flow took or gave back. Every byte that is taken is given back exactly
 //! once; [`Window::outstanding`] is zero when all flows are quiet.
@@ -14,7 +19,7 @@
 
 use core::time::Duration;
 use published_core::time::Timestamp;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// How long a grant is set aside for a flow that does not come for it: far above what a task waits for a busy processor, far below
 /// what a peer takes for silence
@@ -28,52 +33,51 @@ pub struct FlowId(u32);
 #[derive(Debug)]
 pub struct Window<W> {
     outstanding: u64,
-    /// Flows with a token
-    waiting: usize,
-    flows: Vec<Slot<W>>,
+    flows: Vec<Option<Flow<W>>>,
     free: Vec<u32>,
-    /// Flows that wait for their first turn
-    fresh: VecDeque<u32>,
-    /// Flows that were served and wait again
-    served: VecDeque<u32>,
+    /// Those that wait, by tag and then by who came first
+    waiting: BTreeSet<Place>,
+    /// What a flow has had that always wanted more
+    virtual_time: u64,
+    next_ticket: u64,
     /// Grants by age: the flow, the number of its grant, and when it was made
     grants: VecDeque<(u32, u64, Timestamp)>,
-    next_grant: u64,
 }
 
-#[derive(Debug)]
-enum Slot<W> {
-    Free,
-    /// Removed while its number was still in a queue: the number is free once the queue has forgotten it
-    Removed,
-    Flow(Flow<W>),
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    tag: u64,
+    ticket: u64,
+    flow: u32,
 }
 
 #[derive(Debug)]
 struct Flow<W> {
-    /// Bytes that were set aside for this flow and not yet taken: already part of `outstanding`
-    granted: u64,
-    /// Tells this grant from earlier ones
-    grant: u64,
-    /// Set while the flow waits for a grant
-    token: Option<W>,
-    /// Whether the number is in one of the queues; it may be there without waiting any more
-    queued: bool,
-    /// Whether the flow's last turn was a grant out of the queue
-    was_served: bool,
+    /// Virtual time at which it has had its share
+    finish: u64,
+    wait: Wait<W>,
+}
+
+#[derive(Debug)]
+enum Wait<W> {
+    /// For nothing
+    No,
+    /// In line for `want` bytes
+    InLine { place: Place, want: u64, token: W },
+    /// `bytes` are set aside, and are part of `outstanding` already; `number` tells this grant from others
+    Granted { bytes: u64, number: u64 },
 }
 
 impl<W> Default for Window<W> {
     fn default() -> Self {
         Self {
             outstanding: 0,
-            waiting: 0,
             flows: Vec::new(),
             free: Vec::new(),
-            fresh: VecDeque::new(),
-            served: VecDeque::new(),
+            waiting: BTreeSet::new(),
+            virtual_time: 0,
+            next_ticket: 0,
             grants: VecDeque::new(),
-            next_grant: 0,
         }
     }
 }
@@ -86,24 +90,21 @@ impl<W> Window<W> {
 
     /// Whether some flow waits for room: the path is limited by its window, not by its applications
     pub fn has_waiters(&self) -> bool {
-        self.waiting > 0
+        !self.waiting.is_empty()
     }
 
     /// Adds a flow that neither holds nor waits for anything
     pub fn insert(&mut self) -> FlowId {
-        let slot = Slot::Flow(Flow {
-            granted: 0,
-            grant: 0,
-            token: None,
-            queued: false,
-            was_served: false,
+        let flow = Some(Flow {
+            finish: 0,
+            wait: Wait::No,
         });
         if let Some(index) = self.free.pop() {
-            self.flows[index as usize] = slot;
+            self.flows[index as usize] = flow;
             return FlowId(index);
         }
         let index = self.flows.len() as u32;
-        self.flows.push(slot);
+        self.flows.push(flow);
         FlowId(index)
     }
 
@@ -111,16 +112,8 @@ impl<W> Window<W> {
     ///
     /// What it took before is still outstanding until it is given back with [`Window::release`].
     pub fn remove(&mut self, id: FlowId) {
-        let Slot::Flow(flow) = &mut self.flows[id.0 as usize] else {
-            return;
-        };
-        let (granted, queued) = (flow.granted, flow.queued);
-        self.waiting -= usize::from(flow.token.is_some());
-        self.outstanding = self.outstanding.saturating_sub(granted);
-        if queued {
-            self.flows[id.0 as usize] = Slot::Removed;
-        } else {
-            self.flows[id.0 as usize] = Slot::Free;
+        self.cancel(id);
+        if self.flows[id.0 as usize].take().is_some() {
             self.free.push(id.0);
         }
     }
@@ -132,53 +125,69 @@ impl<W> Window<W> {
     /// outstanding always has room, so that no datagram is larger than the window for ever.
     pub fn take(&mut self, id: FlowId, want: u64, quantum: u64, limit: u64) -> u64 {
         let want = want.min(quantum);
+        let has_room = self.has_room(want, quantum, limit);
         let room = self.room(limit);
-        let is_crumb = room < want.min(quantum / 2) && self.outstanding > 0;
-        let may_pass = !self.has_waiters();
-        let Slot::Flow(flow) = &mut self.flows[id.0 as usize] else {
+        let has_waiters = self.has_waiters();
+        let floor = self.floor(quantum);
+        let Some(flow) = &mut self.flows[id.0 as usize] else {
             return 0;
         };
-        if flow.granted > 0 {
-            let taken = flow.granted.min(want);
-            let rest = flow.granted - taken;
-            flow.granted = 0;
-            self.outstanding = self.outstanding.saturating_sub(rest);
-            return taken;
-        }
-        if !may_pass || room == 0 || is_crumb {
-            return 0;
-        }
-        flow.was_served = false;
-        let taken = want.min(room);
-        self.outstanding += taken;
+        let taken = match flow.wait {
+            Wait::Granted { bytes, .. } => {
+                flow.wait = Wait::No;
+                let taken = bytes.min(want);
+                self.outstanding -= bytes - taken;
+                taken
+            }
+            _ if has_waiters || !has_room => return 0,
+            _ => {
+                let taken = want.min(room);
+                self.outstanding += taken;
+                taken
+            }
+        };
+        flow.finish = flow.finish.max(floor) + taken;
+        self.virtual_time += taken / (self.waiting.len() as u64 + 1);
         taken
     }
 
-    /// Has the flow wait for a grant; the token comes back from [`Window::grant`]
+    /// Has the flow wait for `want` bytes; the token comes back from [`Window::grant`]
     ///
     /// A flow that waits already keeps its place, and the newer token is the one kept.
-    pub fn wait(&mut self, id: FlowId, token: W) {
-        let Slot::Flow(flow) = &mut self.flows[id.0 as usize] else {
+    pub fn wait(&mut self, id: FlowId, want: u64, quantum: u64, token: W) {
+        let floor = self.floor(quantum);
+        let Some(flow) = &mut self.flows[id.0 as usize] else {
             return;
         };
-        self.waiting += usize::from(flow.token.is_none());
-        flow.token = Some(token);
-        if !flow.queued {
-            flow.queued = true;
-            if flow.was_served {
-                self.served.push_back(id.0);
-            } else {
-                self.fresh.push_back(id.0);
+        let place = match &flow.wait {
+            Wait::InLine { place, .. } => *place,
+            // it is served already
+            Wait::Granted { .. } => return,
+            Wait::No => {
+                self.next_ticket += 1;
+                let place = Place {
+                    tag: flow.finish.max(floor),
+                    ticket: self.next_ticket,
+                    flow: id.0,
+                };
+                self.waiting.insert(place);
+                place
             }
-        }
+        };
+        flow.wait = Wait::InLine { place, want, token };
     }
 
     /// The flow wants nothing for now: it gives back what was granted and keeps no place
     pub fn cancel(&mut self, id: FlowId) {
-        if let Slot::Flow(flow) = &mut self.flows[id.0 as usize] {
-            self.waiting -= usize::from(flow.token.take().is_some());
-            let granted = core::mem::take(&mut flow.granted);
-            self.outstanding = self.outstanding.saturating_sub(granted);
+        let Some(flow) = &mut self.flows[id.0 as usize] else {
+            return;
+        };
+        match core::mem::replace(&mut flow.wait, Wait::No) {
+            Wait::No => {}
+            Wait::InLine { place, .. } => {
+                self.waiting.remove(&place);
+            }
+            Wait::Granted { bytes, .. } => self.outstanding -= bytes,
         }
     }
 
@@ -193,63 +202,63 @@ impl<W> Window<W> {
         self.outstanding = self.outstanding.saturating_sub(bytes);
     }
 
-    /// Sets a quantum aside for the flow whose turn it is, if at least half of one is free
+    /// Sets what it wants aside for the flow whose turn it is, at most one quantum, if there is room as [`Window::take`] has it
     ///
-    /// The caller repeats this until it returns `None`, then acts on the tokens. Waiting for a part of the quantum keeps batches
-    /// large; with nothing outstanding any room will do.
+    /// The caller repeats this until it returns `None`, then acts on the tokens.
     ///
     /// A grant that was not taken for a while goes back first: a writer may lose interest without a word.
     pub fn grant(&mut self, quantum: u64, limit: u64, now: Timestamp) -> Option<W> {
         self.reclaim(now);
-        loop {
-            let room = self.room(limit);
-            if room == 0 || (room < quantum / 2 && self.outstanding > 0) {
-                return None;
-            }
-            let index = self.fresh.pop_front().or_else(|| self.served.pop_front())?;
-            let slot = &mut self.flows[index as usize];
-            let flow = match slot {
-                Slot::Flow(flow) => flow,
-                Slot::Removed => {
-                    *slot = Slot::Free;
-                    self.free.push(index);
-                    continue;
-                }
-                Slot::Free => continue,
-            };
-            flow.queued = false;
-            let Some(token) = flow.token.take() else {
-                continue;
-            };
-            self.waiting -= 1;
-            let bytes = quantum.min(room);
-            flow.granted += bytes;
-            flow.was_served = true;
-            self.next_grant += 1;
-            flow.grant = self.next_grant;
-            self.grants.push_back((index, self.next_grant, now));
-            self.outstanding += bytes;
-            return Some(token);
+        let place = *self.waiting.first()?;
+        let room = self.room(limit);
+        let is_possible = |want: u64| self.has_room(want.min(quantum), quantum, limit);
+        let flow = self.flows[place.flow as usize].as_ref()?;
+        let &Wait::InLine { want, .. } = &flow.wait else {
+            return None;
+        };
+        if !is_possible(want) {
+            return None;
         }
+        self.waiting.pop_first();
+        let bytes = want.min(quantum).min(room);
+        self.next_ticket += 1;
+        let number = self.next_ticket;
+        let flow = self.flows[place.flow as usize].as_mut()?;
+        let granted = Wait::Granted { bytes, number };
+        let Wait::InLine { token, .. } = core::mem::replace(&mut flow.wait, granted) else {
+            return None;
+        };
+        self.grants.push_back((place.flow, number, now));
+        self.outstanding += bytes;
+        self.virtual_time = self.virtual_time.max(place.tag);
+        Some(token)
     }
 
     fn reclaim(&mut self, now: Timestamp) {
-        while let Some((index, grant, made)) = self.grants.front().copied() {
-            let flow = match &mut self.flows[index as usize] {
-                Slot::Flow(flow) if flow.grant == grant && flow.granted > 0 => flow,
-                // taken, given back, or its flow is gone
-                Slot::Flow(_) | Slot::Free | Slot::Removed => {
-                    self.grants.pop_front();
-                    continue;
+        while let Some((index, number, made)) = self.grants.front().copied() {
+            let is_open = self.flows[index as usize].as_ref().is_some_and(
+                |flow| matches!(flow.wait, Wait::Granted { number: open, .. } if open == number),
+            );
+            // else it was taken, given back, or its flow is gone
+            if is_open {
+                if now.saturating_duration_since(made) < GRANT_LIFETIME {
+                    return;
                 }
-            };
-            if now.saturating_duration_since(made) < GRANT_LIFETIME {
-                return;
+                self.cancel(FlowId(index));
             }
-            let granted = core::mem::take(&mut flow.granted);
-            self.outstanding = self.outstanding.saturating_sub(granted);
             self.grants.pop_front();
         }
+    }
+
+    /// What a flow is taken to have had at least
+    fn floor(&self, quantum: u64) -> u64 {
+        self.virtual_time.saturating_sub(quantum)
+    }
+
+    /// Whether a flow that wants `want` bytes, at most a quantum, may have them or a good part
+    fn has_room(&self, want: u64, quantum: u64, limit: u64) -> bool {
+        let room = self.room(limit);
+        room > 0 && (room >= want.min(quantum / 2) || self.outstanding == 0)
     }
 
     fn room(&self, limit: u64) -> u64 {

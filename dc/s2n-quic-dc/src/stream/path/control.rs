@@ -202,6 +202,23 @@ impl Control {
         period.saturating_mul(backoff).min(period.max(MAX_PTO))
     }
 
+    /// How long a packet may be overtaken by those of other streams before its stream probes
+    ///
+    /// The time threshold of RFC 9002, section 6.1.2, but not less than usual deviations: each stream's acknowledgements come when
+    /// its reader at the peer has been scheduled.
+    fn overtaken_period(&self) -> Duration {
+        let deviation = self.rtt.smoothed_rtt() + 2 * self.rtt.rttvar();
+        self.thresholds().time.max(deviation)
+    }
+
+    /// How long to wait for an acknowledgement before asking for a probe, see [`Control::may_probe`]
+    pub(super) fn probe_period(&self, backoff: u32) -> Duration {
+        match backoff {
+            1 => self.overtaken_period().min(self.pto_period(1)),
+            _ => self.pto_period(backoff),
+        }
+    }
+
     /// Whether a stream may probe now, whose newest packet left at `departed`; if not, when it may ask again
     ///
     /// If the peer has acknowledged what left later, from whatever stream, this stream's packets are probably lost. If it has
@@ -213,12 +230,17 @@ impl Control {
         backoff: u32,
         now: Timestamp,
     ) -> Result<(), Timestamp> {
+        let is_overtaken = self.probing.newest.is_some_and(|newest| newest > departed);
+        let period = match is_overtaken {
+            true => self.probe_period(backoff),
+            false => self.pto_period(backoff),
+        };
         // the estimate may have grown since the timer was set
-        let due = departed + self.pto_period(backoff);
+        let due = departed + period;
         if due > now {
             return Err(due);
         }
-        if self.probing.newest.is_some_and(|newest| newest > departed) {
+        if is_overtaken {
             return Ok(());
         }
         let period = self.pto_period(1 << self.probing.backoff.min(MAX_BACKOFF.ilog2()));

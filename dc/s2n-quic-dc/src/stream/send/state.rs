@@ -282,7 +282,7 @@ impl State {
             return;
         }
         if self.probe.deadline.is_none() {
-            self.probe.deadline = Some(now + shared.path.pto_period(self.probe.backoff));
+            self.probe.deadline = Some(now + shared.path.probe_period(self.probe.backoff));
         }
     }
 

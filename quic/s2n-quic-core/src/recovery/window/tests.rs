@@ -49,7 +49,7 @@ fn waiting_flows_take_turns_of_one_quantum() {
     window.take_unchecked(QUANTUM);
     for (i, flow) in flows.iter().enumerate() {
         assert_eq!(window.take(*flow, 5000, QUANTUM, QUANTUM), 0);
-        window.wait(*flow, i);
+        window.wait(*flow, QUANTUM, QUANTUM, i);
     }
     let mut order = vec![];
     for _ in 0..9 {
@@ -57,28 +57,105 @@ fn waiting_flows_take_turns_of_one_quantum() {
         let i = window.grant(QUANTUM, QUANTUM, at(0)).expect("room for one");
         assert_eq!(window.grant(QUANTUM, QUANTUM, at(0)), None);
         assert_eq!(window.take(flows[i], 5000, QUANTUM, QUANTUM), QUANTUM);
-        window.wait(flows[i], i);
+        window.wait(flows[i], QUANTUM, QUANTUM, i);
         order.push(i);
     }
     assert_eq!(order, [0, 1, 2, 0, 1, 2, 0, 1, 2]);
 }
 
+/// Has every flow that gets room take it and wait again, until `bytes` were taken; returns what each took
+fn serve(window: &mut Window<usize>, flows: &[FlowId], bytes: u64) -> Vec<u64> {
+    let mut taken = vec![0; flows.len()];
+    while taken.iter().sum::<u64>() < bytes {
+        let index = window.grant(QUANTUM, 2 * QUANTUM, at(0)).expect("room");
+        let len = window.take(flows[index], QUANTUM, QUANTUM, 2 * QUANTUM);
+        taken[index] += len;
+        window.wait(flows[index], QUANTUM, QUANTUM, index);
+        window.release(len);
+    }
+    taken
+}
+
 #[test]
-fn a_new_flow_goes_ahead_of_those_that_were_served() {
+fn one_who_asks_for_little_goes_ahead_of_bulk_each_time() {
+    let mut window = Window::default();
+    let flows: Vec<_> = (0..10).map(|_| window.insert()).collect();
+    window.take_unchecked(2 * QUANTUM);
+    for (index, flow) in flows.iter().enumerate() {
+        window.wait(*flow, QUANTUM, QUANTUM, index);
+    }
+    window.release(QUANTUM);
+    serve(&mut window, &flows, 25 * QUANTUM);
+
+    let small = window.insert();
+    for _ in 0..2 {
+        assert_eq!(window.take(small, 100, QUANTUM, 2 * QUANTUM), 0);
+        window.wait(small, 100, QUANTUM, 1000);
+        assert_eq!(window.grant(QUANTUM, 2 * QUANTUM, at(0)), Some(1000));
+        assert_eq!(window.take(small, 100, QUANTUM, 2 * QUANTUM), 100);
+        window.release(100);
+    }
+    // but not one who always asks: it has its share as the others have
+    window.wait(small, 100, QUANTUM, 1000);
+    let before = window.virtual_time;
+    let (mut own, mut all) = (0, 0);
+    while all < 100 * QUANTUM {
+        let index = window.grant(QUANTUM, 2 * QUANTUM, at(0)).expect("room");
+        let (flow, want) = match index {
+            1000 => (small, 100),
+            index => (flows[index], QUANTUM),
+        };
+        let len = window.take(flow, want, QUANTUM, 2 * QUANTUM);
+        window.wait(flow, want, QUANTUM, index);
+        window.release(len);
+        all += len;
+        own += if index == 1000 { len } else { 0 };
+    }
+    assert!(own < 13 * QUANTUM, "{own} of {all}");
+    assert!(window.virtual_time - before > 8 * QUANTUM);
+}
+
+#[test]
+fn flows_that_always_want_more_have_the_same_share() {
+    let mut window = Window::default();
+    let flows: Vec<_> = (0..7).map(|_| window.insert()).collect();
+    window.take_unchecked(QUANTUM);
+    for (index, flow) in flows.iter().enumerate() {
+        window.wait(*flow, QUANTUM, QUANTUM, index);
+    }
+    let taken = serve(&mut window, &flows, 700 * QUANTUM);
+    for taken in taken {
+        assert!(taken.abs_diff(100 * QUANTUM) <= QUANTUM, "{taken}");
+    }
+}
+
+#[test]
+fn new_flows_one_after_the_other_do_not_starve_those_that_wait() {
     let mut window = Window::default();
     let bulk = window.insert();
     window.take_unchecked(QUANTUM);
-    window.wait(bulk, "bulk");
+    window.wait(bulk, QUANTUM, QUANTUM, usize::MAX);
     window.release(QUANTUM);
-    assert_eq!(window.grant(QUANTUM, QUANTUM, at(0)), Some("bulk"));
+    window.grant(QUANTUM, QUANTUM, at(0));
     window.take(bulk, QUANTUM, QUANTUM, QUANTUM);
-    window.wait(bulk, "bulk");
-
-    let small = window.insert();
-    assert_eq!(window.take(small, 100, QUANTUM, QUANTUM), 0);
-    window.wait(small, "small");
-    window.release(QUANTUM);
-    assert_eq!(window.grant(QUANTUM, QUANTUM, at(0)), Some("small"));
+    window.wait(bulk, QUANTUM, QUANTUM, usize::MAX);
+    let mut served_after = None;
+    for number in 0..100 {
+        let fresh = window.insert();
+        window.wait(fresh, QUANTUM, QUANTUM, number);
+        window.release(QUANTUM);
+        let next = window.grant(QUANTUM, QUANTUM, at(0)).expect("room");
+        if next == usize::MAX {
+            served_after = Some(number);
+            break;
+        }
+        window.take(fresh, QUANTUM, QUANTUM, QUANTUM);
+        window.remove(fresh);
+    }
+    assert!(
+        served_after.is_some_and(|number| number < 4),
+        "{served_after:?}"
+    );
 }
 
 #[test]
@@ -86,9 +163,19 @@ fn nobody_overtakes_a_waiting_flow() {
     let mut window = Window::default();
     let (first, second) = (window.insert(), window.insert());
     window.take_unchecked(QUANTUM);
-    window.wait(first, ());
+    window.wait(first, QUANTUM, QUANTUM, ());
     window.release(QUANTUM);
     assert_eq!(window.take(second, 10, QUANTUM, 10 * QUANTUM), 0);
+}
+
+#[test]
+fn no_more_is_granted_than_is_wanted() {
+    let mut window = Window::default();
+    let flow = window.insert();
+    window.take_unchecked(1);
+    window.wait(flow, 10, QUANTUM, ());
+    assert!(window.grant(QUANTUM, 2 * QUANTUM, at(0)).is_some());
+    assert_eq!(window.outstanding(), 11);
 }
 
 #[test]
@@ -96,7 +183,7 @@ fn what_is_granted_and_not_used_goes_back() {
     let mut window = Window::default();
     let flow = window.insert();
     window.take_unchecked(1);
-    window.wait(flow, ());
+    window.wait(flow, QUANTUM, QUANTUM, ());
     assert!(window.grant(QUANTUM, 2 * QUANTUM, at(0)).is_some());
     assert_eq!(window.outstanding(), QUANTUM + 1);
     assert_eq!(window.take(flow, 10, QUANTUM, 2 * QUANTUM), 10);
@@ -108,8 +195,8 @@ fn a_grant_that_nobody_comes_for_goes_to_the_next() {
     let mut window = Window::default();
     let (silent, waiting) = (window.insert(), window.insert());
     window.take_unchecked(1);
-    window.wait(silent, "silent");
-    window.wait(waiting, "waiting");
+    window.wait(silent, QUANTUM, QUANTUM, "silent");
+    window.wait(waiting, QUANTUM, QUANTUM, "waiting");
     let limit = QUANTUM + 1;
     assert_eq!(window.grant(QUANTUM, limit, at(0)), Some("silent"));
     assert_eq!(window.grant(QUANTUM, limit, at(49)), None);
@@ -124,14 +211,14 @@ fn a_cancelled_wait_holds_nothing() {
     let mut window = Window::default();
     let flow = window.insert();
     window.take_unchecked(1);
-    window.wait(flow, "waits");
+    window.wait(flow, QUANTUM, QUANTUM, "waits");
     window.cancel(flow);
     assert!(!window.has_waiters());
     let other = window.insert();
     assert_eq!(window.take(other, 1, QUANTUM, 2 * QUANTUM), 1);
     window.release(1);
     assert_eq!(window.grant(QUANTUM, 2 * QUANTUM, at(0)), None);
-    window.wait(flow, "waits again");
+    window.wait(flow, QUANTUM, QUANTUM, "waits again");
     assert_eq!(
         window.grant(QUANTUM, 2 * QUANTUM, at(0)),
         Some("waits again")
@@ -145,8 +232,8 @@ fn a_removed_flow_returns_its_grant_and_loses_its_turn() {
     let mut window = Window::default();
     let (gone, stays) = (window.insert(), window.insert());
     window.take_unchecked(1);
-    window.wait(gone, "gone");
-    window.wait(stays, "stays");
+    window.wait(gone, QUANTUM, QUANTUM, "gone");
+    window.wait(stays, QUANTUM, QUANTUM, "stays");
     window.remove(gone);
     assert_eq!(window.grant(QUANTUM, 2 * QUANTUM, at(0)), Some("stays"));
     window.remove(stays);
@@ -157,8 +244,8 @@ fn a_removed_flow_returns_its_grant_and_loses_its_turn() {
 fn the_newest_token_is_the_one_handed_back() {
     let mut window = Window::default();
     let flow = window.insert();
-    window.wait(flow, "old");
-    window.wait(flow, "new");
+    window.wait(flow, 10, QUANTUM, "old");
+    window.wait(flow, QUANTUM, QUANTUM, "new");
     assert_eq!(window.grant(QUANTUM, QUANTUM, at(0)), Some("new"));
     assert_eq!(window.grant(QUANTUM, QUANTUM, at(0)), None);
 }
@@ -190,7 +277,7 @@ fn bytes_are_conserved_under_random_use() {
                         assert!(taken <= amount);
                         *held += taken;
                     }
-                    3 if !flows.is_empty() => window.wait(flows[index].0, ()),
+                    3 if !flows.is_empty() => window.wait(flows[index].0, QUANTUM, QUANTUM, ()),
                     4 if !flows.is_empty() => {
                         let (_, held) = &mut flows[index];
                         window.release(*held);

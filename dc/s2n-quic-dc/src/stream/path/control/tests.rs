@@ -93,18 +93,22 @@ fn only_a_long_path_may_hold_more_than_a_receive_buffer() {
 
 #[test]
 fn a_stream_probes_when_later_packets_of_others_have_arrived() {
-    let mut control = measured(1000);
-    let pto = control.pto_period(1).as_micros() as u64;
-    let sent = 100_000;
-    assert_eq!(
-        control.may_probe(at(sent), 1, at(sent + pto - 1)),
-        Err(at(sent + pto))
-    );
-    acknowledge(&mut control, sent + 1, sent + pto);
-    let pto = control.pto_period(1).as_micros() as u64;
+    let mut control = measured(2000);
+    let early = control.probe_period(1);
+    assert!(early < control.pto_period(1));
+    let sent = at(300_000);
+    acknowledge(&mut control, 299_999, 301_999);
+    let full = sent + control.pto_period(1);
+    assert_eq!(control.may_probe(sent, 1, sent + early), Err(full));
+    acknowledge(&mut control, 300_001, 302_001);
     for _ in 0..3 {
-        assert_eq!(control.may_probe(at(sent), 1, at(sent + pto)), Ok(()));
+        assert_eq!(control.may_probe(sent, 1, sent + early), Ok(()));
     }
+    let before = at(302_200);
+    assert_eq!(control.may_probe(sent, 1, before), Err(sent + early));
+    // a probe that is not answered either is not repeated as soon
+    let second = control.may_probe(sent, 2, sent + early).unwrap_err();
+    assert_eq!(second, sent + control.pto_period(2));
 }
 
 #[test]
