@@ -29,6 +29,7 @@ pub(crate) mod admission;
 mod control;
 
 pub(crate) use admission::Admission;
+pub(crate) use control::Verdict;
 
 /// What a path is sized for until the handshake's agreement is known
 const DATAGRAM_LEN: u16 = 1450;
@@ -198,20 +199,15 @@ impl Path {
         self.state.lock().control.pto_period(backoff)
     }
 
-    /// How long to wait for an acknowledgement before asking whether to probe
+    /// How long to wait for an acknowledgement before looking what to make of it
     pub(crate) fn probe_period(&self, backoff: u32) -> Duration {
         self.state.lock().control.probe_period(backoff)
     }
 
-    /// Whether a stream may probe, whose newest packet left at `departed`, or when to ask again
-    pub(crate) fn may_probe(
-        &self,
-        departed: Timestamp,
-        backoff: u32,
-        now: Timestamp,
-    ) -> Result<(), Timestamp> {
+    /// What a stream makes of silence, whose newest packet left at `departed`
+    pub(crate) fn on_silence(&self, departed: Timestamp, backoff: u32, now: Timestamp) -> Verdict {
         let mut state = self.state.lock();
-        state.control.may_probe(departed, backoff, now)
+        state.control.on_silence(departed, backoff, now)
     }
 
     /// From when on a packet counts as lost

@@ -6,6 +6,10 @@
 //! acknowledged after all, the network has reordered, and the threshold that was wrong grows to what was seen, as section 6.1.1 suggests
 //! and RACK does (RFC 8985, section 3.3.2 and appendix B.2). After some rounds of losses that were real, it falls back.
 //!
+//! Packets of other flows of the path are a third measure, because a flow that sends one burst now and then has none of its own to compare with. Their
+//! acknowledgements come when another reader at the peer was scheduled, so they are given the usual deviation, and twice the
+//! time for each mistake: on a busy host they soon say nothing, and behind a full queue they tell a loss after one round trip.
+//!
 //! The one rule: thresholds are bounded, so that a peer that acknowledges what it likes can delay recovery by one round
 //! trip at most.
 
@@ -21,6 +25,9 @@ const MAX_PACKETS: u64 = 128;
 const EIGHTHS: u32 = 9;
 const MAX_EIGHTHS: u32 = 16;
 
+/// How often the time given to other flows' packets may double
+const MAX_SKEW: u32 = 6;
+
 /// Real losses, counted once per round trip, until the thresholds fall back (RFC 8985, section 6.2, step 4)
 const PERSISTENCE: u8 = 16;
 
@@ -29,6 +36,7 @@ const PERSISTENCE: u8 = 16;
 pub struct Reordering {
     packets: u64,
     eighths: u32,
+    skew: u32,
     persistence: u8,
 }
 
@@ -37,6 +45,7 @@ impl Default for Reordering {
         Self {
             packets: PACKETS,
             eighths: EIGHTHS,
+            skew: 0,
             persistence: 0,
         }
     }
@@ -49,22 +58,42 @@ pub struct Thresholds {
     pub packets: u64,
     /// A packet sent later was acknowledged, and so much time has passed since this one left
     pub time: Duration,
+    /// A packet of another flow, sent later, was acknowledged, and so much time has passed since this one left
+    pub others: Duration,
+}
+
+/// What is known of the path's round trips
+#[derive(Clone, Copy, Debug)]
+pub struct RoundTrip {
+    /// The larger of the smoothed and the latest one
+    pub time: Duration,
+    /// How much they usually deviate
+    pub variation: Duration,
+    /// What timers can tell apart
+    pub granularity: Duration,
 }
 
 impl Reordering {
-    /// `rtt`: the larger of the smoothed and the latest round trip; `granularity`: what timers can tell apart
-    pub fn thresholds(&self, rtt: Duration, granularity: Duration) -> Thresholds {
+    /// What holds for a path with these round trips
+    pub fn thresholds(&self, rtt: RoundTrip) -> Thresholds {
+        let time = (rtt.time * self.eighths / 8).max(rtt.granularity);
+        let others = time.max(rtt.time + 2 * rtt.variation);
         Thresholds {
             packets: self.packets,
-            time: (rtt * self.eighths / 8).max(granularity),
+            time,
+            others: others.saturating_mul(1 << self.skew),
         }
     }
 
     /// A packet that was called lost has arrived, after others that were made up to `distance` packets later, and `age` after it left
-    pub fn on_spurious_loss(&mut self, distance: u64, age: Duration, rtt: Duration) {
+    pub fn on_spurious_loss(&mut self, distance: u64, age: Duration, rtt: RoundTrip) {
+        let thresholds = self.thresholds(rtt);
         self.packets = self.packets.max((distance + 1).min(MAX_PACKETS));
-        if age > rtt * self.eighths / 8 {
+        if age > thresholds.time {
             self.eighths = (self.eighths + 1).min(MAX_EIGHTHS);
+        }
+        if age > thresholds.others {
+            self.skew = (self.skew + 1).min(MAX_SKEW);
         }
         self.persistence = PERSISTENCE;
     }
@@ -82,10 +111,15 @@ impl Reordering {
 mod tests {
     use super::*;
 
-    const RTT: Duration = Duration::from_millis(8);
+    const TIME: Duration = Duration::from_millis(8);
+    const RTT: RoundTrip = RoundTrip {
+        time: TIME,
+        variation: Duration::from_millis(2),
+        granularity: Duration::from_millis(1),
+    };
 
     fn thresholds(reordering: &Reordering) -> Thresholds {
-        reordering.thresholds(RTT, Duration::from_millis(1))
+        reordering.thresholds(RTT)
     }
 
     #[test]
@@ -93,34 +127,49 @@ mod tests {
         let expected = Thresholds {
             packets: 3,
             time: Duration::from_millis(9),
+            others: Duration::from_millis(12),
         };
         assert_eq!(thresholds(&Reordering::default()), expected);
-        let short =
-            Reordering::default().thresholds(Duration::from_micros(80), Duration::from_millis(1));
+        let short = Reordering::default().thresholds(RoundTrip {
+            time: Duration::from_micros(80),
+            ..RTT
+        });
         assert_eq!(short.time, Duration::from_millis(1));
     }
 
     #[test]
     fn a_packet_that_was_overtaken_by_fifty_raises_the_threshold_above_fifty() {
         let mut reordering = Reordering::default();
-        reordering.on_spurious_loss(50, RTT, RTT);
+        reordering.on_spurious_loss(50, TIME, RTT);
         assert_eq!(thresholds(&reordering).packets, 51);
         assert_eq!(thresholds(&reordering).time, Duration::from_millis(9));
-        reordering.on_spurious_loss(10, RTT, RTT);
+        reordering.on_spurious_loss(10, TIME, RTT);
         assert_eq!(thresholds(&reordering).packets, 51, "it does not shrink");
     }
 
     #[test]
     fn a_packet_that_was_late_raises_the_time() {
         let mut reordering = Reordering::default();
-        reordering.on_spurious_loss(1, 2 * RTT, RTT);
+        reordering.on_spurious_loss(1, Duration::from_millis(11), RTT);
         assert_eq!(
             thresholds(&reordering),
             Thresholds {
                 packets: 3,
-                time: Duration::from_millis(10)
+                time: Duration::from_millis(10),
+                others: Duration::from_millis(12),
             }
         );
+    }
+
+    #[test]
+    fn each_mistake_doubles_the_time_that_other_flows_packets_are_given() {
+        let mut reordering = Reordering::default();
+        for expected in [24, 48, 96] {
+            let late = thresholds(&reordering).others + Duration::from_millis(1);
+            reordering.on_spurious_loss(1, late, RTT);
+            let others = thresholds(&reordering).others;
+            assert_eq!(others, Duration::from_millis(expected));
+        }
     }
 
     #[test]
@@ -133,7 +182,8 @@ mod tests {
             thresholds(&reordering),
             Thresholds {
                 packets: 128,
-                time: 2 * RTT
+                time: 2 * TIME,
+                others: 64 * 2 * TIME,
             }
         );
     }
@@ -141,7 +191,7 @@ mod tests {
     #[test]
     fn real_losses_bring_them_back_after_a_while() {
         let mut reordering = Reordering::default();
-        reordering.on_spurious_loss(50, 2 * RTT, RTT);
+        reordering.on_spurious_loss(50, 2 * TIME, RTT);
         for _ in 0..15 {
             reordering.on_loss();
         }

@@ -13,7 +13,7 @@ use s2n_quic_core::{
     recovery::{
         bandwidth::Departures,
         congestion::{self, Congestion, Signal},
-        reordering::{Reordering, Thresholds},
+        reordering::{Reordering, RoundTrip, Thresholds},
         RttEstimator,
     },
     time::Timestamp,
@@ -71,6 +71,17 @@ pub(super) struct Control {
     datagram_len: u16,
     max_burst: u32,
     probing: Probing,
+}
+
+/// What a stream does that has heard nothing for a while
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Everything that it has outstanding is lost
+    Lost,
+    /// It asks
+    Probe,
+    /// It looks again at this time
+    Wait(Timestamp),
 }
 
 /// Who asks when nothing is heard
@@ -182,16 +193,21 @@ impl Control {
     /// A packet that was called lost was acknowledged, after one that was made `distance` packets later
     pub(super) fn on_spurious_loss(&mut self, departed: Departed, distance: u64, now: Timestamp) {
         let age = now.saturating_duration_since(departed.time);
-        self.reordering.on_spurious_loss(distance, age, self.rtt());
+        self.reordering
+            .on_spurious_loss(distance, age, self.round_trip());
         self.congestion.on_spurious_loss(departed.time);
     }
 
-    fn rtt(&self) -> Duration {
-        self.rtt.smoothed_rtt().max(self.rtt.latest_rtt())
+    fn round_trip(&self) -> RoundTrip {
+        RoundTrip {
+            time: self.rtt.smoothed_rtt().max(self.rtt.latest_rtt()),
+            variation: self.rtt.rttvar(),
+            granularity: GRANULARITY,
+        }
     }
 
     pub(super) fn thresholds(&self) -> Thresholds {
-        self.reordering.thresholds(self.rtt(), GRANULARITY)
+        self.reordering.thresholds(self.round_trip())
     }
 
     pub(super) fn pto_period(&self, backoff: u32) -> Duration {
@@ -202,54 +218,49 @@ impl Control {
         period.saturating_mul(backoff).min(period.max(MAX_PTO))
     }
 
-    /// How long a packet may be overtaken by those of other streams before its stream probes
-    ///
-    /// The time threshold of RFC 9002, section 6.1.2, but not less than usual deviations: each stream's acknowledgements come when
-    /// its reader at the peer has been scheduled.
-    fn overtaken_period(&self) -> Duration {
-        let deviation = self.rtt.smoothed_rtt() + 2 * self.rtt.rttvar();
-        self.thresholds().time.max(deviation)
-    }
-
-    /// How long to wait for an acknowledgement before asking for a probe, see [`Control::may_probe`]
+    /// How long to wait for an acknowledgement before looking, see [`Control::on_silence`]
     pub(super) fn probe_period(&self, backoff: u32) -> Duration {
         match backoff {
-            1 => self.overtaken_period().min(self.pto_period(1)),
+            1 => self.pto_period(1).min(self.thresholds().others),
             _ => self.pto_period(backoff),
         }
     }
 
-    /// Whether a stream may probe now, whose newest packet left at `departed`; if not, when it may ask again
+    /// What a stream makes of silence, whose newest packet left at `departed`
     ///
-    /// If the peer has acknowledged what left later, from whatever stream, this stream's packets are probably lost. If it has
-    /// not, then nothing is known to be wrong with this stream in particular: the path is slower than it was, or it is down. One probe per
-    /// period finds that out for all streams.
-    pub(super) fn may_probe(
+    /// If the peer has acknowledged what left later, from whatever stream, this stream's packets are lost, unless acknowledgements were found
+    /// to come in any order. If it has not, then nothing is known to be wrong with this stream in particular: the path is
+    /// slower than it was, or it is down. One probe per period finds that out for all streams.
+    pub(super) fn on_silence(
         &mut self,
         departed: Timestamp,
         backoff: u32,
         now: Timestamp,
-    ) -> Result<(), Timestamp> {
+    ) -> Verdict {
         let is_overtaken = self.probing.newest.is_some_and(|newest| newest > departed);
-        let period = match is_overtaken {
+        let is_told_by_others = is_overtaken && self.thresholds().others < self.pto_period(1);
+        let period = match is_told_by_others {
             true => self.probe_period(backoff),
             false => self.pto_period(backoff),
         };
         // the estimate may have grown since the timer was set
         let due = departed + period;
         if due > now {
-            return Err(due);
+            return Verdict::Wait(due);
+        }
+        if is_told_by_others {
+            return Verdict::Lost;
         }
         if is_overtaken {
-            return Ok(());
+            return Verdict::Probe;
         }
         let period = self.pto_period(1 << self.probing.backoff.min(MAX_BACKOFF.ilog2()));
         match self.probing.last {
-            Some(last) if last + period > now => Err(last + period),
+            Some(last) if last + period > now => Verdict::Wait(last + period),
             _ => {
                 self.probing.last = Some(now);
                 self.probing.backoff += 1;
-                Ok(())
+                Verdict::Probe
             }
         }
     }

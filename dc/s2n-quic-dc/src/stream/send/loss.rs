@@ -49,6 +49,7 @@ mod tests {
     const THRESHOLDS: Thresholds = Thresholds {
         packets: 3,
         time: Duration::from_micros(900),
+        others: Duration::MAX,
     };
 
     fn at(micros: u64) -> Timestamp {

@@ -21,7 +21,7 @@ use crate::{
     },
     stream::{
         events::Event,
-        path::{Departed, Wakes},
+        path::{Departed, Verdict, Wakes},
         send::{Error, ErrorKind},
         shared::{CloseCode, Shared},
     },
@@ -248,13 +248,21 @@ impl State {
                 self.arm_probe(shared, now);
                 return;
             };
-            if let Err(later) = shared.path.may_probe(newest, self.probe.backoff, now) {
-                self.probe.deadline = Some(later);
-                return;
+            match shared.path.on_silence(newest, self.probe.backoff, now) {
+                Verdict::Wait(until) => {
+                    self.probe.deadline = Some(until);
+                    return;
+                }
+                Verdict::Lost => {
+                    self.on_overtaken(shared, now);
+                    self.transmit_retransmissions(shared, now);
+                }
+                Verdict::Probe => {
+                    // the first timeout probes once, later ones twice: a probe may be lost as well (RFC 9002, section 6.2.4)
+                    let probes = if self.probe.backoff == 1 { 1 } else { 2 };
+                    self.transmit_probes(probes, shared, now);
+                }
             }
-            // the first timeout probes once, later ones twice: a probe may be lost as well (RFC 9002, section 6.2.4)
-            let probes = if self.probe.backoff == 1 { 1 } else { 2 };
-            self.transmit_probes(probes, shared, now);
         }
         self.probe.backoff = (self.probe.backoff * 2).min(MAX_BACKOFF);
         self.arm_probe(shared, now);

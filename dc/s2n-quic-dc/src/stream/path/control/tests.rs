@@ -92,23 +92,52 @@ fn only_a_long_path_may_hold_more_than_a_receive_buffer() {
 }
 
 #[test]
-fn a_stream_probes_when_later_packets_of_others_have_arrived() {
+fn packets_are_lost_when_later_ones_of_other_streams_have_arrived() {
     let mut control = measured(2000);
     let early = control.probe_period(1);
     assert!(early < control.pto_period(1));
     let sent = at(300_000);
     acknowledge(&mut control, 299_999, 301_999);
     let full = sent + control.pto_period(1);
-    assert_eq!(control.may_probe(sent, 1, sent + early), Err(full));
+    assert_eq!(
+        control.on_silence(sent, 1, sent + early),
+        Verdict::Wait(full)
+    );
     acknowledge(&mut control, 300_001, 302_001);
     for _ in 0..3 {
-        assert_eq!(control.may_probe(sent, 1, sent + early), Ok(()));
+        assert_eq!(control.on_silence(sent, 1, sent + early), Verdict::Lost);
     }
     let before = at(302_200);
-    assert_eq!(control.may_probe(sent, 1, before), Err(sent + early));
-    // a probe that is not answered either is not repeated as soon
-    let second = control.may_probe(sent, 2, sent + early).unwrap_err();
-    assert_eq!(second, sent + control.pto_period(2));
+    assert_eq!(
+        control.on_silence(sent, 1, before),
+        Verdict::Wait(sent + early)
+    );
+    // what is sent again and not answered either is given more time
+    assert_eq!(
+        control.on_silence(sent, 2, sent + early),
+        Verdict::Wait(sent + control.pto_period(2))
+    );
+}
+
+#[test]
+fn on_a_host_whose_acknowledgements_come_in_any_order_a_stream_probes_first() {
+    let mut control = measured(2000);
+    let departed = Departed { time: at(300_000) };
+    while control.thresholds().others < control.pto_period(1) {
+        let age = control.thresholds().others + Duration::from_micros(1);
+        control.on_spurious_loss(departed, 1, departed.time + age);
+    }
+    acknowledge(&mut control, 300_001, 302_001);
+    let pto = control.pto_period(1);
+    let early = departed.time + pto - Duration::from_micros(1);
+    let due = departed.time + pto;
+    assert_eq!(
+        control.on_silence(departed.time, 1, early),
+        Verdict::Wait(due)
+    );
+    // each for itself, as the path is not silent
+    assert_eq!(control.on_silence(departed.time, 1, due), Verdict::Probe);
+    assert_eq!(control.on_silence(departed.time, 1, due), Verdict::Probe);
 }
 
 #[test]
@@ -119,16 +148,18 @@ fn a_silent_path_is_probed_by_one_stream_at_a_time_and_ever_less_often() {
     let (sent, mut now) = (at(100_000), at(200_000));
     let mut waits = Vec::new();
     for _ in 0..9 {
-        assert_eq!(control.may_probe(sent, 1, now), Ok(()));
-        let later = control.may_probe(sent, 1, now).unwrap_err();
+        assert_eq!(control.on_silence(sent, 1, now), Verdict::Probe);
+        let Verdict::Wait(later) = control.on_silence(sent, 1, now) else {
+            panic!("a second probe at the same time");
+        };
         waits.push((later - now).as_millis());
         now = later;
     }
     assert_eq!(waits, [8, 16, 32, 64, 128, 250, 250, 250, 250]);
-    // the first answer lets every other stream ask
-    acknowledge(&mut control, 200_000, 1_300_000);
-    assert_eq!(control.may_probe(sent, 1, now), Ok(()));
-    assert_eq!(control.may_probe(sent, 1, now), Ok(()));
+    // the first answer tells every other stream what to do
+    acknowledge(&mut control, 1_299_000, 1_300_000);
+    assert_eq!(control.on_silence(sent, 1, now), Verdict::Lost);
+    assert_eq!(control.on_silence(sent, 1, now), Verdict::Lost);
 }
 
 #[test]
@@ -137,7 +168,9 @@ fn an_estimate_that_has_grown_postpones_the_probe() {
     let sent = at(200_000);
     let early = sent + control.pto_period(1);
     acknowledge(&mut control, 150_000, 204_000);
-    let later = control.may_probe(sent, 1, early).unwrap_err();
+    let Verdict::Wait(later) = control.on_silence(sent, 1, early) else {
+        panic!("too early");
+    };
     assert!(later > early + Duration::from_millis(5), "{later:?}");
 }
 

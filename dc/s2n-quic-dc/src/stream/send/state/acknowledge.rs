@@ -318,6 +318,24 @@ impl State {
         }
     }
 
+    /// Everything that has left is lost: later packets of other streams have arrived
+    pub(super) fn on_overtaken(&mut self, shared: &Shared, now: Timestamp) {
+        let mut lost = Vec::new();
+        for (space, packets) in [
+            (Space::Stream, &mut self.stream),
+            (Space::Recovery, &mut self.recovery),
+        ] {
+            let records = &self.records;
+            packets.remove_if(
+                |_, info| records.departed(info.record).is_some(),
+                |number, info| lost.push((space, number, info)),
+            );
+        }
+        for (space, number, info) in lost {
+            self.on_packet_lost(space, number, info, shared, now);
+        }
+    }
+
     /// What has been lost for so long does not arrive any more
     fn forget_lost(&mut self, shared: &Shared, now: Timestamp) {
         if self.lost.is_empty() {
