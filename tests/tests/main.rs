@@ -11,9 +11,9 @@
 
 mod bad_input;
 mod behaviour;
-#[cfg(feature = "sim")]
-mod bottleneck;
 mod interop;
 mod interop_relay;
+#[cfg(feature = "sim")]
+mod pacing;
 #[cfg(feature = "sim")]
 mod sim;

@@ -26,6 +26,8 @@ pub struct Socket {
     pub joins: bool,
     /// How many sockets each end has. More than one share a port.
     pub count: usize,
+    /// Bytes per second that leave at most; of a new end.
+    pub max_bytes_per_second: Option<usize>,
 }
 
 impl Default for Socket {
@@ -34,6 +36,7 @@ impl Default for Socket {
             max_segments: new::msg::segment::MAX_SEGMENTS,
             joins: true,
             count: 1,
+            max_bytes_per_second: None,
         }
     }
 }
@@ -104,6 +107,7 @@ impl Endpoint {
                 };
                 let (sender, streams) = accept::channel(BACKLOG);
                 let mut config = Config::new(map.clone());
+                config.max_bytes_per_second = socket.max_bytes_per_second;
                 config.reuse_port = socket.count > 1;
                 let env = Builder::new(Subscriber::default())
                     .with_threads(socket.count)

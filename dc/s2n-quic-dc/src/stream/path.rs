@@ -29,7 +29,7 @@ pub(crate) mod admission;
 mod control;
 
 pub(crate) use admission::Admission;
-pub(crate) use control::Verdict;
+pub(crate) use control::{Limits, Verdict};
 
 /// What a path is sized for until the handshake's agreement is known
 const DATAGRAM_LEN: u16 = 1450;
@@ -83,12 +83,12 @@ impl Wakes {
 }
 
 impl Path {
-    /// One send carries `max_burst` bytes
-    pub(crate) fn new(max_burst: u32) -> Arc<Self> {
+    /// A path about which nothing is known
+    pub(crate) fn new(limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
                 window: Window::default(),
-                control: Control::new(DATAGRAM_LEN, max_burst),
+                control: Control::new(DATAGRAM_LEN, limits),
             }),
             admission: Admission::default(),
         })

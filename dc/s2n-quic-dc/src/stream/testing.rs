@@ -156,6 +156,7 @@ impl End {
             shards: vec![shard.clone()],
             settings: Settings {
                 max_pending: options.max_pending,
+                max_rate: None,
             },
             acceptor: accepting.map(|accepting| accepting.into_acceptor(slot.clone())),
         });

@@ -3,9 +3,9 @@
 //! When the next transmission of a path may leave, and how large it should be.
 //!
 //! The plain algorithm is the virtual clock of Carousel (SIGCOMM 2017, section 4): every transmission takes
-//! `length / rate` of the line's time, and the next one departs when that time has passed. The one departure from it: after
-//! idling, a path may be at most one burst ahead of the clock, so that a batch leaves at once while a long
-//! silence never adds up to a flood.
+//! `length / rate` of the line's time, and the next one departs when that time has passed. The one departure from it: what a path
+//! did not use while it idled is kept, up to one burst, as in a token bucket of that depth. A batch, or some small packets, then leave at once,
+//! a long silence never adds up to a flood, and no time of one burst ever holds more than two.
 //!
 //! The one rule: departures of one path never decrease, whatever the rates passed in.
 
@@ -17,44 +17,52 @@ pub use published_core::recovery::bandwidth::*;
 /// The line's time that one burst takes at most: what a queue on the way has to hold for it
 const BURST_TIME: Duration = Duration::from_micros(250);
 
+/// What a [`Timestamp`] can tell apart, in nanoseconds; departures are rounded up to it
+const TICK: u64 = 1000;
+
 /// A transmission takes the line for this long, however short it is: no host sends ten million of them in a second, and more of them
 /// would only pile up at one time
 const MIN_INTERVAL: u64 = 100;
 
 /// The schedule of one path
 ///
-/// Costs two words. Nanoseconds are kept internally, because at 25 Gbit/s a 1450-byte packet takes 464 ns and rounding each
+/// Costs three words. Nanoseconds are kept internally, because at 25 Gbit/s a 1450-byte packet takes 464 ns and rounding each
 /// to the microsecond of [`Timestamp`] would halve the rate. `u64` nanoseconds since the clock's epoch last
 /// 584 years; the largest product below, 2^32 bytes times 10^9, is computed in 128 bits.
 #[derive(Clone, Copy, Debug)]
 pub struct Departures {
-    /// The time, in nanoseconds of the clock, at which the line is free again
-    next: u64,
-    min_burst: u32,
+    /// The time, in nanoseconds of the clock, at which everything so far has passed the line
+    free: u64,
+    /// The last departure, in nanoseconds of the clock
+    last: u64,
+    datagram: u32,
     max_burst: u32,
 }
 
 impl Departures {
-    /// A schedule with bursts between `min_burst` bytes, a packet or two, and `max_burst` bytes, what one send can carry
-    pub const fn new(min_burst: u32, max_burst: u32) -> Self {
+    /// A schedule of datagrams of up to `datagram` bytes, of which one send can carry `max_burst` bytes
+    pub const fn new(datagram: u32, max_burst: u32) -> Self {
         Self {
-            next: 0,
-            min_burst,
+            free: 0,
+            last: 0,
+            datagram,
             max_burst,
         }
     }
 
-    /// Bytes that may leave at once: as many as take the line for a short time, so that a queue on the way need not be long
+    /// Bytes that may leave at once: whole datagrams, as many as take the line for a short time, so that a queue on the way need not be
+    /// long
     ///
-    /// As Linux sizes what it segments late (`tcp_tso_autosize`), with a shorter time. The largest without a rate.
+    /// As Linux sizes what it segments late (`tcp_tso_autosize`), with a shorter time. At least two, so that the loss of the first
+    /// shows by the second; as many as one send carries without a rate.
     pub fn burst(&self, bytes_per_second: Option<u64>) -> u32 {
         let Some(rate) = bytes_per_second else {
             return self.max_burst;
         };
-        let bytes = u128::from(rate) * BURST_TIME.as_nanos() / 1_000_000_000;
-        u32::try_from(bytes)
-            .unwrap_or(u32::MAX)
-            .clamp(self.min_burst, self.max_burst.max(self.min_burst))
+        let datagram = u128::from(self.datagram.max(1));
+        let datagrams = u128::from(rate) * BURST_TIME.as_nanos() / 1_000_000_000 / datagram;
+        let bytes = datagrams.max(2) * datagram;
+        u32::try_from(bytes).unwrap_or(u32::MAX).min(self.max_burst)
     }
 
     /// The departure time of a transmission of `len` bytes, and the start of the next one's wait
@@ -67,25 +75,28 @@ impl Departures {
         bytes_per_second: Option<u64>,
         now: Timestamp,
     ) -> Timestamp {
-        let now_ns = nanos(now);
-        let Some(rate) = bytes_per_second.filter(|rate| *rate > 0) else {
-            self.next = self.next.max(now_ns);
-            return self.at(now);
+        let start = self.free.max(nanos(now));
+        let (end, departure) = match bytes_per_second.filter(|rate| *rate > 0) {
+            None => (start, start),
+            Some(rate) => {
+                let end = start.saturating_add(line_time(len, rate).max(MIN_INTERVAL));
+                // whatever is less than a burst has no need to wait for the line
+                (
+                    end,
+                    end.saturating_sub(line_time(self.burst(Some(rate)), rate)),
+                )
+            }
         };
-
-        let credit = line_time(self.burst(Some(rate)), rate);
-        let start = self.next.max(now_ns.saturating_sub(credit));
-        self.next = start.saturating_add(line_time(len, rate).max(MIN_INTERVAL));
-
-        if start <= now_ns {
-            return now;
-        }
-        now + Duration::from_nanos(start - now_ns)
+        self.free = end;
+        self.last = self.last.max(departure);
+        later(now, self.last)
     }
+}
 
-    fn at(&self, now: Timestamp) -> Timestamp {
-        now + Duration::from_nanos(self.next.saturating_sub(nanos(now)))
-    }
+/// `now`, or the first tick that is not before `nanos_since_epoch`
+fn later(now: Timestamp, nanos_since_epoch: u64) -> Timestamp {
+    let ticks = nanos_since_epoch.saturating_sub(nanos(now)).div_ceil(TICK);
+    now + Duration::from_micros(ticks)
 }
 
 fn nanos(time: Timestamp) -> u64 {
@@ -113,7 +124,7 @@ mod tests {
 
     #[test]
     fn without_a_rate_everything_departs_now() {
-        let mut departures = Departures::new(BATCH, BATCH);
+        let mut departures = Departures::new(1450, BATCH);
         for _ in 0..10 {
             assert_eq!(departures.schedule(BATCH, None, at(5)), at(5));
         }
@@ -121,22 +132,31 @@ mod tests {
 
     #[test]
     fn one_burst_leaves_at_once_after_idling_and_no_more() {
-        let mut departures = Departures::new(BATCH, BATCH);
-        // one batch takes exactly one millisecond
-        let rate = Some(u64::from(BATCH) * 1000);
-        assert_eq!(departures.schedule(BATCH, rate, at(0)), at(0));
-        assert_eq!(departures.schedule(BATCH, rate, at(0)), at(0));
-        assert_eq!(departures.schedule(BATCH, rate, at(0)), at(1000));
-        // a minute of silence is worth one burst, not sixty thousand
-        let late = 60_000_000;
-        assert_eq!(departures.schedule(BATCH, rate, at(late)), at(late));
-        assert_eq!(departures.schedule(BATCH, rate, at(late)), at(late));
-        assert_eq!(departures.schedule(BATCH, rate, at(late)), at(late + 1000));
+        let mut departures = Departures::new(1450, BATCH);
+        // one batch takes exactly a tenth of a millisecond
+        let rate = Some(u64::from(BATCH) * 10_000);
+        for start in [0, 60_000_000] {
+            // a minute of silence is worth one burst, and not six hundred thousand
+            for late in [0, 100, 200] {
+                let departure = departures.schedule(BATCH, rate, at(start));
+                assert_eq!(departure, at(start + late));
+            }
+        }
+    }
+
+    #[test]
+    fn small_transmissions_leave_at_once_until_they_are_a_burst() {
+        let mut departures = Departures::new(1450, 10 * 1450);
+        // a packet in 10 µs
+        let rate = Some(145_000_000);
+        for departure in [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10, 20, 30] {
+            assert_eq!(departures.schedule(1450, rate, at(0)), at(departure));
+        }
     }
 
     #[test]
     fn the_rate_over_many_small_packets_is_exact() {
-        let mut departures = Departures::new(0, 0);
+        let mut departures = Departures::new(1450, 0);
         // 25 Gbit/s and 1450 bytes: 464 ns each
         let rate = Some(25_000_000_000 / 8);
         let mut last = at(0);
@@ -155,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_rate_change_applies_to_what_is_scheduled_next() {
-        let mut departures = Departures::new(0, 0);
+        let mut departures = Departures::new(1000, 1000);
         assert_eq!(departures.schedule(1000, Some(1_000_000), at(0)), at(0));
         // this one waits for the first at the old rate
         assert_eq!(departures.schedule(1000, Some(100_000), at(0)), at(1000));
@@ -165,19 +185,19 @@ mod tests {
 
     #[test]
     fn a_burst_takes_the_line_for_a_short_time() {
-        let departures = Departures::new(2900, BATCH);
+        let departures = Departures::new(1450, BATCH);
         assert_eq!(departures.burst(None), BATCH);
         assert_eq!(departures.burst(Some(1_000_000)), 2900);
-        assert_eq!(departures.burst(Some(125_000_000)), 31_250);
+        assert_eq!(departures.burst(Some(125_000_000)), 21 * 1450);
         assert_eq!(departures.burst(Some(1_250_000_000)), BATCH);
         assert_eq!(departures.burst(Some(u64::MAX)), BATCH);
     }
 
     #[test]
     fn many_small_transmissions_do_not_pile_up_at_one_time() {
-        let mut departures = Departures::new(0, 0);
+        let mut departures = Departures::new(1450, 0);
         let mut last = at(0);
-        for _ in 0..10_001 {
+        for _ in 0..10_000 {
             last = departures.schedule(1, Some(u64::MAX), at(0));
         }
         assert_eq!(last, at(1000));
@@ -189,7 +209,7 @@ mod tests {
             .with_type::<Vec<(u16, Option<u32>, u16)>>()
             .with_iterations(2000)
             .for_each(|steps| {
-                let mut departures = Departures::new(BATCH, BATCH);
+                let mut departures = Departures::new(1450, BATCH);
                 let mut now = 0;
                 let mut last = at(0);
                 for (len, rate, step) in steps {

@@ -7,8 +7,8 @@
 //! and RACK does (RFC 8985, section 3.3.2 and appendix B.2). After some rounds of losses that were real, it falls back.
 //!
 //! Packets of other flows of the path are a third measure, because a flow that sends one burst now and then has none of its own to compare with. Their
-//! acknowledgements come when another reader at the peer was scheduled, so they are given the usual deviation, and twice the
-//! time for each mistake: on a busy host they soon say nothing, and behind a full queue they tell a loss after one round trip.
+//! acknowledgements come when another reader at the peer was scheduled, so the time is doubled with each mistake: on a busy host they
+//! soon say nothing, and behind a full queue they tell a loss after one round trip.
 //!
 //! The one rule: thresholds are bounded, so that a peer that acknowledges what it likes can delay recovery by one round
 //! trip at most.
@@ -67,8 +67,6 @@ pub struct Thresholds {
 pub struct RoundTrip {
     /// The larger of the smoothed and the latest one
     pub time: Duration,
-    /// How much they usually deviate
-    pub variation: Duration,
     /// What timers can tell apart
     pub granularity: Duration,
 }
@@ -77,11 +75,10 @@ impl Reordering {
     /// What holds for a path with these round trips
     pub fn thresholds(&self, rtt: RoundTrip) -> Thresholds {
         let time = (rtt.time * self.eighths / 8).max(rtt.granularity);
-        let others = time.max(rtt.time + 2 * rtt.variation);
         Thresholds {
             packets: self.packets,
             time,
-            others: others.saturating_mul(1 << self.skew),
+            others: time.saturating_mul(1 << self.skew),
         }
     }
 
@@ -114,7 +111,6 @@ mod tests {
     const TIME: Duration = Duration::from_millis(8);
     const RTT: RoundTrip = RoundTrip {
         time: TIME,
-        variation: Duration::from_millis(2),
         granularity: Duration::from_millis(1),
     };
 
@@ -127,7 +123,7 @@ mod tests {
         let expected = Thresholds {
             packets: 3,
             time: Duration::from_millis(9),
-            others: Duration::from_millis(12),
+            others: Duration::from_millis(9),
         };
         assert_eq!(thresholds(&Reordering::default()), expected);
         let short = Reordering::default().thresholds(RoundTrip {
@@ -156,7 +152,7 @@ mod tests {
             Thresholds {
                 packets: 3,
                 time: Duration::from_millis(10),
-                others: Duration::from_millis(12),
+                others: Duration::from_millis(20),
             }
         );
     }
@@ -164,7 +160,8 @@ mod tests {
     #[test]
     fn each_mistake_doubles_the_time_that_other_flows_packets_are_given() {
         let mut reordering = Reordering::default();
-        for expected in [24, 48, 96] {
+        // beside the eighth of a round trip that each adds
+        for expected in [10 * 2, 11 * 4, 12 * 8] {
             let late = thresholds(&reordering).others + Duration::from_millis(1);
             reordering.on_spurious_loss(1, late, RTT);
             let others = thresholds(&reordering).others;

@@ -22,7 +22,12 @@ use crate::{
         send::udp::Sender,
         udp::Traffic,
     },
-    stream::{metrics::WaitCounters, path::Path, recv, send, shared::Shared},
+    stream::{
+        metrics::WaitCounters,
+        path::{self, Path},
+        recv, send,
+        shared::Shared,
+    },
 };
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use hashbrown::HashMap;
@@ -53,6 +58,8 @@ pub(crate) struct Core {
 pub(crate) struct Settings {
     /// Transmissions of data that one stream may have in the wheel
     pub(crate) max_pending: usize,
+    /// Bytes per second that leave to one peer at most
+    pub(crate) max_rate: Option<u64>,
 }
 
 /// One socket, and the streams that use it
@@ -198,7 +205,10 @@ impl Core {
         if paths.len() >= MAX_IDLE_PATHS {
             paths.retain(|_, path| Arc::strong_count(path) > 1);
         }
-        let path = Path::new(segment::MAX_TOTAL as u32);
+        let path = Path::new(path::Limits {
+            max_burst: segment::MAX_TOTAL as u32,
+            max_rate: self.settings.max_rate,
+        });
         paths.insert(id, path.clone());
         path
     }

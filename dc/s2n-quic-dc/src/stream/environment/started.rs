@@ -59,6 +59,7 @@ impl Started {
             shards: standing.shards,
             settings: Settings {
                 max_pending: standing.config.max_in_flight_transmissions,
+                max_rate: standing.config.max_bytes_per_second.map(|rate| rate as u64),
             },
             acceptor: standing
                 .acceptor

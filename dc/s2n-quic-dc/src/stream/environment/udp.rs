@@ -47,6 +47,10 @@ pub struct Config {
     ///
     /// Fewer keep the queue short, more keep the socket busy when the application is scheduled late.
     pub max_in_flight_transmissions: usize,
+    /// Bytes of UDP payload that leave to one peer per second at most, over all streams; without a limit if `None`
+    ///
+    /// 125 000 (1 Mbit/s) to 125 000 000 000 (1 Tbit/s). What the network and the peer take may be less, and is found out in any case.
+    pub max_bytes_per_second: Option<usize>,
 }
 
 /// A value of a [`Config`] is out of range
@@ -85,6 +89,7 @@ impl Config {
             map,
             pool: pool::Config::default(),
             max_in_flight_transmissions: DEFAULT_MAX_IN_FLIGHT_TRANSMISSIONS,
+            max_bytes_per_second: None,
         }
     }
 
@@ -99,6 +104,9 @@ impl Config {
             self.max_in_flight_transmissions,
             1..=1024,
         )?;
+        if let Some(rate) = self.max_bytes_per_second {
+            check("max_bytes_per_second", rate, 125_000..=125_000_000_000)?;
+        }
         if let Some(workers) = self.workers {
             check("workers", workers, 1..=256)?;
         }
@@ -168,6 +176,15 @@ mod tests {
         let mut idle = config();
         idle.workers = Some(0);
         assert!(idle.validate().unwrap_err().to_string().contains("workers"));
+        let mut slow = config();
+        slow.max_bytes_per_second = Some(124_999);
+        assert!(slow
+            .validate()
+            .unwrap_err()
+            .to_string()
+            .contains("max_bytes_per_second"));
+        slow.max_bytes_per_second = Some(125_000);
+        slow.validate().unwrap();
         let mut pool = config();
         pool.pool.max_bytes = 1;
         assert!(pool

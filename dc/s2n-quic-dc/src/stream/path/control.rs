@@ -69,8 +69,17 @@ pub(super) struct Control {
     congestion: Congestion,
     reordering: Reordering,
     datagram_len: u16,
-    max_burst: u32,
+    limits: Limits,
     probing: Probing,
+}
+
+/// What the environment sets
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Bytes that one send carries
+    pub(crate) max_burst: u32,
+    /// Bytes of UDP payload that leave per second at most
+    pub(crate) max_rate: Option<u64>,
 }
 
 /// What a stream does that has heard nothing for a while
@@ -96,11 +105,11 @@ struct Probing {
 }
 
 impl Control {
-    pub(super) fn new(datagram_len: u16, max_burst: u32) -> Self {
+    pub(super) fn new(datagram_len: u16, limits: Limits) -> Self {
+        let max_burst = limits.max_burst;
         let len = u64::from(datagram_len);
         Self {
-            // two datagrams, so that the loss of the first shows by the second
-            departures: Departures::new(2 * u32::from(datagram_len), max_burst),
+            departures: Departures::new(u32::from(datagram_len), max_burst),
             rtt: RttEstimator::new(INITIAL_RTT),
             congestion: Congestion::new(congestion::Limits {
                 initial: (INITIAL_DATAGRAMS * len).max(u64::from(max_burst)),
@@ -109,7 +118,7 @@ impl Control {
             }),
             reordering: Reordering::default(),
             datagram_len,
-            max_burst,
+            limits,
             probing: Probing::default(),
         }
     }
@@ -118,7 +127,7 @@ impl Control {
     pub(super) fn prepare(&mut self, datagram_len: u16) {
         let is_new = self.rtt.first_rtt_sample().is_none();
         if is_new && self.datagram_len != datagram_len {
-            *self = Self::new(datagram_len, self.max_burst);
+            *self = Self::new(datagram_len, self.limits);
         }
     }
 
@@ -137,8 +146,16 @@ impl Control {
         self.departures.schedule(len, rate, now)
     }
 
-    /// The window per round trip with some headroom; nothing before the first round trip was measured
+    /// As fast as may be
     fn pacing_rate(&self) -> Option<u64> {
+        match (self.measured_rate(), self.limits.max_rate) {
+            (Some(rate), Some(max)) => Some(rate.min(max)),
+            (rate, max) => rate.or(max),
+        }
+    }
+
+    /// The window per round trip with some headroom; nothing before the first round trip was measured
+    fn measured_rate(&self) -> Option<u64> {
         self.rtt.first_rtt_sample()?;
         let (gain, divisor) = match self.congestion.is_doubling() {
             true => DOUBLING_GAIN,
@@ -170,7 +187,7 @@ impl Control {
                 true,
                 PacketNumberSpace::ApplicationData,
             );
-            self.congestion.set_max(max_window(self.rtt.min_rtt()));
+            self.congestion.set_max(self.max_window());
         }
         self.congestion.on_acknowledged(
             congestion::Acknowledged {
@@ -181,6 +198,18 @@ impl Control {
             },
             now,
         );
+    }
+
+    /// What a receive buffer holds, and what is on the way; of a limited rate, twice what a round trip takes, because more would only wait
+    fn max_window(&self) -> u64 {
+        let max = max_window(self.rtt.min_rtt());
+        let Some(rate) = self.limits.max_rate else {
+            return max;
+        };
+        let round_trip = u128::from(rate) * self.rtt.smoothed_rtt().as_nanos() / 1_000_000_000;
+        let burst = u64::from(self.departures.burst(Some(rate)));
+        let needed = 2 * u64::try_from(round_trip).unwrap_or(max) + 4 * burst;
+        max.min(needed)
     }
 
     pub(super) fn on_congestion(&mut self, signal: Signal, departed: Departed, now: Timestamp) {
@@ -201,7 +230,6 @@ impl Control {
     fn round_trip(&self) -> RoundTrip {
         RoundTrip {
             time: self.rtt.smoothed_rtt().max(self.rtt.latest_rtt()),
-            variation: self.rtt.rttvar(),
             granularity: GRANULARITY,
         }
     }

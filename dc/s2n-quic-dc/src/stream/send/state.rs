@@ -268,18 +268,19 @@ impl State {
         self.arm_probe(shared, now);
     }
 
-    /// When the newest packet left that the peer has not acknowledged
+    /// When the newest packet left that the peer has not acknowledged; `None` if it has not left
     fn newest_departure(&self) -> Option<Timestamp> {
-        self.stream
-            .iter()
-            .chain(self.recovery.iter())
-            .filter_map(|(_, info)| self.records.departed(info.record))
+        [self.stream.newest(), self.recovery.newest()]
+            .into_iter()
+            .flatten()
+            .filter_map(|info| self.records.departed(info.record))
             .map(|departed| departed.time)
             .max()
     }
 
-    /// Arms the probe timer when something is outstanding, and only then
-    pub(super) fn arm_probe(&mut self, shared: &Shared, now: Timestamp) {
+    /// Arms the probe timer when something is outstanding, and only then; the newest packet leaves at `departure`
+    /// (RFC 9002, section 6.2.1)
+    pub(super) fn arm_probe(&mut self, shared: &Shared, departure: Timestamp) {
         let is_outstanding = match self.phase {
             Phase::Open | Phase::Finishing => self.unacknowledged > 0,
             Phase::Closing { .. } => true,
@@ -290,7 +291,8 @@ impl State {
             return;
         }
         if self.probe.deadline.is_none() {
-            self.probe.deadline = Some(now + shared.path.probe_period(self.probe.backoff));
+            let period = shared.path.probe_period(self.probe.backoff);
+            self.probe.deadline = Some(departure + period);
         }
     }
 

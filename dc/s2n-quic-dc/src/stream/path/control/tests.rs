@@ -4,6 +4,10 @@ use super::*;
 
 const MTU: u16 = 1450;
 const BATCH: u32 = 63_800;
+const LIMITS: Limits = Limits {
+    max_burst: BATCH,
+    max_rate: None,
+};
 
 fn at(micros: u64) -> Timestamp {
     crate::clock::at_tick(1_000_000 + micros)
@@ -21,7 +25,7 @@ fn acknowledge(control: &mut Control, sent: u64, now: u64) {
 
 /// A path with a round trip of `rtt` microseconds
 fn measured(rtt: u64) -> Control {
-    let mut control = Control::new(MTU, BATCH);
+    let mut control = Control::new(MTU, LIMITS);
     for step in 0..100 {
         acknowledge(&mut control, step * rtt, (step + 1) * rtt);
     }
@@ -30,9 +34,9 @@ fn measured(rtt: u64) -> Control {
 
 #[test]
 fn a_new_path_has_room_for_one_send_or_ten_datagrams_and_no_rate() {
-    let mut control = Control::new(MTU, BATCH);
+    let mut control = Control::new(MTU, LIMITS);
     assert_eq!(control.window(), u64::from(BATCH));
-    assert_eq!(Control::new(8900, BATCH).window(), 89_000);
+    assert_eq!(Control::new(8900, LIMITS).window(), 89_000);
     assert_eq!(control.schedule(BATCH, at(0)), at(0));
     assert_eq!(control.schedule(BATCH, at(0)), at(0));
     assert_eq!(control.pto_period(1), Duration::from_millis(6));
@@ -40,7 +44,7 @@ fn a_new_path_has_room_for_one_send_or_ten_datagrams_and_no_rate() {
 
 #[test]
 fn the_first_stream_says_how_large_packets_are_and_later_ones_change_nothing() {
-    let mut control = Control::new(MTU, BATCH);
+    let mut control = Control::new(MTU, LIMITS);
     control.prepare(8900);
     assert_eq!(control.window(), 89_000);
     acknowledge(&mut control, 0, 100);
@@ -71,8 +75,28 @@ fn the_rate_is_the_window_per_round_trip_with_headroom() {
 }
 
 #[test]
+fn a_limited_rate_holds_from_the_first_packet_and_keeps_the_window_small() {
+    let mut control = Control::new(
+        MTU,
+        Limits {
+            max_rate: Some(10_000_000),
+            ..LIMITS
+        },
+    );
+    for step in 0..4 {
+        let departure = control.schedule(2900, at(0));
+        assert_eq!(departure, at(290 * step), "a burst is 2900 bytes");
+    }
+    for step in 0..1000 {
+        acknowledge(&mut control, step * 1000, (step + 1) * 1000);
+    }
+    assert_eq!(control.pacing_rate(), Some(10_000_000));
+    assert_eq!(control.window(), 2 * 10_000 + 4 * 2900);
+}
+
+#[test]
 fn a_turn_is_a_burst_and_no_more_than_a_quarter_of_the_window() {
-    let control = Control::new(MTU, BATCH);
+    let control = Control::new(MTU, LIMITS);
     assert_eq!(control.turn(), u64::from(BATCH) / 4);
     let mut fast = measured(100);
     for _ in 0..10_000 {

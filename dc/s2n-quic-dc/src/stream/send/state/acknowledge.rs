@@ -242,7 +242,7 @@ impl State {
         }
         self.detect_losses(shared, now);
         self.transmit_retransmissions(shared, now);
-        self.arm_probe(shared, now);
+        self.arm_probe(shared, self.newest_departure().unwrap_or(now));
         self.try_finish(shared, now);
         self.wake_if_unblocked();
     }

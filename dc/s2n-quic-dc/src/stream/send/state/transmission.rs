@@ -231,6 +231,12 @@ impl SentPackets {
         self.alive == 0
     }
 
+    /// The one that was made last
+    pub(crate) fn newest(&self) -> Option<&Info> {
+        // there is no hole at the end
+        self.entries.back()?.1.as_ref()
+    }
+
     pub(crate) fn remove(&mut self, number: u64) -> Option<Info> {
         let index = self.index_of(number);
         let (found, info) = self.entries.get_mut(index)?;

@@ -136,7 +136,7 @@ fn run(link: Link, seconds: f64) -> Report {
             min: 4 * MTU,
             max: 64 << 20,
         }),
-        departures: Departures::new(2 * MTU as u32, BATCH),
+        departures: Departures::new(MTU as u32, BATCH),
         rtt: RttEstimator::new(Duration::from_millis(2)),
         outstanding: 0,
         next_number: 0,

@@ -5,14 +5,12 @@
 //! The rule: what is asserted is what services see: a link that is used, few losses, equal shares, and short waits for those who ask for
 //! little.
 
-use bach::{environment::default::Runtime, ext::*, time::Instant};
-use s2n_quic_dc::{stream::metrics::Metrics, testing::secrets::Agreement};
-use s2n_quic_dc_tests::{
-    endpoint::Side,
-    sim::{
-        network::{Counts, Network, Node},
-        peer::{Endpoint, Socket},
-    },
+use super::stage::{Ends, Stage};
+use bach::{ext::*, time::Instant};
+use s2n_quic_dc::stream::metrics::Metrics;
+use s2n_quic_dc_tests::sim::{
+    network::{Counts, Node},
+    peer::{Endpoint, Socket},
 };
 use std::{
     sync::{Arc, Mutex},
@@ -63,31 +61,20 @@ impl Bottleneck {
             bytes_per_second: BYTES_PER_SECOND * factor,
             queue,
         };
-        let to_server = vec![rate(10, 64 << 20), rate(1, self.queue), delay];
-        let to_client = vec![delay];
-        let network = Network::new(1, [("client", &to_server), ("server", &to_client)]);
-        let mut runtime = Runtime::new().with_net_queues(Some(Box::new(network.clone())));
-        let report = Arc::new(Mutex::new(None));
-        let slot = report.clone();
-        runtime.run(|| {
-            async move {
-                let result = self.direct(network).await;
-                *slot.lock().unwrap() = Some(result);
-            }
-            .primary()
-            .spawn_named("director");
-        });
-        let report = report.lock().unwrap().take();
-        report.unwrap()
+        let stage = Stage {
+            to_server: vec![rate(10, 64 << 20), rate(1, self.queue), delay],
+            to_client: vec![delay],
+            client: Socket::default(),
+        };
+        stage.play(move |ends| self.direct(ends))
     }
 
-    async fn direct(self, network: Network) -> Report {
-        let socket = Socket::default();
-        let server = async move { Endpoint::bind(Side::New, 4433, socket).unwrap() };
-        let server = server.group("server").await;
-        let client = async move { Endpoint::bind(Side::New, 0, socket).unwrap() };
-        let client = client.group("client").await;
-        server.share_secret(&client, &Agreement::default());
+    async fn direct(self, ends: Ends) -> Report {
+        let Ends {
+            network,
+            client,
+            server,
+        } = ends;
         let progress = Progress::default();
         serve(server.clone(), progress.clone()).spawn_named("accept");
 
@@ -213,21 +200,33 @@ async fn serve(server: Endpoint, progress: Progress) {
 
 #[test]
 fn many_streams_use_a_bottleneck_and_share_it() {
-    for queue in [65_000, 125_000, 250_000] {
-        for streams in [1, 10, 100] {
-            let bottleneck = Bottleneck {
-                streams,
-                delay: Duration::from_micros(500),
-                queue,
-                runs_for: Duration::from_secs(2),
-            };
-            let report = bottleneck.run();
-            let lost = report.counts.overflowed as f64 / report.counts.sent as f64;
-            let slowest = report.loaded.iter().max().unwrap();
-            println!(
-                "{streams} streams, queue {queue}: busy {:.3} lost {:.4} fairness {:.3} call {:?} -> {:?} of {} probes {} spurious {} lost {}",
-                report.busy, lost, report.fairness, report.unloaded, slowest, report.loaded.len(), report.client.probes, report.client.spurious_losses, report.client.packets_lost
-            );
-        }
+    for (streams, queue) in [(1, 125_000), (100, 65_000), (100, 125_000)] {
+        let bottleneck = Bottleneck {
+            streams,
+            delay: Duration::from_micros(500),
+            queue,
+            runs_for: Duration::from_secs(2),
+        };
+        let report = bottleneck.run();
+        println!(
+            "{streams} {queue} busy {} lost {} {:?} {:?}",
+            report.busy,
+            report.counts.overflowed,
+            report.unloaded,
+            report.loaded.iter().max()
+        );
+        // a queue that never overflows would not be a bottleneck
+        assert!(report.counts.overflowed > 0, "{bottleneck:?} {report:#?}");
+        let lost = report.counts.overflowed as f64 / report.counts.sent as f64;
+        assert!(lost < 0.01, "{lost}: {bottleneck:?} {report:#?}");
+        assert!(report.busy >= 0.95, "{bottleneck:?} {report:#?}");
+        assert!(report.fairness >= 0.95, "{bottleneck:?} {report:#?}");
+        assert!(report.loaded.len() > 80, "{bottleneck:?} {report:#?}");
+        let slowest = report.loaded.iter().max().unwrap();
+        assert!(
+            *slowest <= 5 * report.unloaded,
+            "{bottleneck:?} {report:#?}"
+        );
+        assert_eq!(report.client.spurious_losses, 0);
     }
 }

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! When packets leave, and what that does to a network: rates, bursts, losses and shares, in simulated time.
+
+mod bottleneck;
+mod rate;
+mod stage;
