@@ -89,6 +89,8 @@ impl Bottleneck {
                 .spawn_named(format_args!("upload/{stream}"));
         }
         let mut loaded = Vec::new();
+        // the window is being found until then
+        bach::time::sleep(STEP).await;
         while start.elapsed() < self.runs_for {
             bach::time::sleep(Duration::from_millis(20)).await;
             loaded.push(call(&client, &server).await);
