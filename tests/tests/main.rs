@@ -15,3 +15,5 @@ mod interop;
 mod interop_relay;
 #[cfg(feature = "sim")]
 mod sim;
+#[cfg(feature = "sim")]
+mod windows;

@@ -17,7 +17,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
 };
 
-/// How the sockets of an end behave; the published one has only the count.
+/// How the environment of an end is set up; the published one has only the count.
 #[derive(Clone, Copy, Debug)]
 pub struct Socket {
     /// The most packets that one send carries.
@@ -26,6 +26,8 @@ pub struct Socket {
     pub joins: bool,
     /// How many sockets each end has. More than one share a port.
     pub count: usize,
+    /// Bytes that the receive windows of an end may grow by; the environment's default if `None`.
+    pub max_receive_window_bytes: Option<usize>,
 }
 
 impl Default for Socket {
@@ -34,6 +36,7 @@ impl Default for Socket {
             max_segments: new::msg::segment::MAX_SEGMENTS,
             joins: true,
             count: 1,
+            max_receive_window_bytes: None,
         }
     }
 }
@@ -105,6 +108,9 @@ impl Endpoint {
                 let (sender, streams) = accept::channel(BACKLOG);
                 let mut config = Config::new(map.clone());
                 config.reuse_port = socket.count > 1;
+                if let Some(bytes) = socket.max_receive_window_bytes {
+                    config.max_receive_window_bytes = bytes;
+                }
                 let env = Builder::new(Subscriber::default())
                     .with_threads(socket.count)
                     .with_max_segments(socket.max_segments)

@@ -22,7 +22,13 @@ use crate::{
         send::udp::Sender,
         udp::Traffic,
     },
-    stream::{metrics::WaitCounters, path::Path, recv, send, shared::Shared},
+    stream::{
+        metrics::WaitCounters,
+        path::Path,
+        recv::{self, budget::Budget},
+        send,
+        shared::Shared,
+    },
 };
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use hashbrown::HashMap;
@@ -40,6 +46,8 @@ pub(crate) struct Core {
     pub(crate) shards: Vec<Arc<Shard>>,
     pub(crate) counters: Counters,
     pub(crate) settings: Settings,
+    /// What receive windows grow into
+    pub(crate) budget: Arc<Budget>,
     pub(crate) acceptor: Option<Box<dyn Acceptor>>,
     /// Streams by credentials, for packets of clients that do not know their queue yet
     openings: Mutex<HashMap<Credentials, Arc<Shared>>>,
@@ -53,6 +61,8 @@ pub(crate) struct Core {
 pub(crate) struct Settings {
     /// Transmissions of data that one stream may have in the wheel
     pub(crate) max_pending: usize,
+    /// Bytes that the receive windows of all streams may grow by
+    pub(crate) max_receive_window_bytes: usize,
 }
 
 /// One socket, and the streams that use it
@@ -168,6 +178,7 @@ impl Core {
             map: parts.map,
             shards: parts.shards,
             counters: Counters::default(),
+            budget: Budget::new(parts.settings.max_receive_window_bytes),
             settings: parts.settings,
             acceptor: parts.acceptor,
             openings: Mutex::default(),

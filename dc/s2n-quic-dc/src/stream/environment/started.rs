@@ -59,6 +59,7 @@ impl Started {
             shards: standing.shards,
             settings: Settings {
                 max_pending: standing.config.max_in_flight_transmissions,
+                max_receive_window_bytes: standing.config.max_receive_window_bytes,
             },
             acceptor: standing
                 .acceptor
