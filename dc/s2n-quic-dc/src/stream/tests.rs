@@ -30,6 +30,7 @@ mod silence;
 mod socket_error;
 mod transfer;
 mod wheel;
+mod window;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
