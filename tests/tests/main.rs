@@ -17,3 +17,5 @@ mod interop_relay;
 mod pacing;
 #[cfg(feature = "sim")]
 mod sim;
+#[cfg(feature = "sim")]
+mod windows;

@@ -70,6 +70,7 @@ fn assert_at_rest(metrics: &Metrics) {
     assert_eq!(metrics.window_outstanding, 0, "{metrics:#?}");
     assert_eq!(metrics.opens_unconfirmed, 0, "{metrics:#?}");
     assert_eq!(metrics.opens_waiting, 0, "{metrics:#?}");
+    assert_eq!(metrics.receive_window_bytes, 0, "{metrics:#?}");
     assert_eq!(metrics.pool.data_bytes, 0, "{metrics:#?}");
 }
 

@@ -17,7 +17,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
 };
 
-/// How the sockets of an end behave; the published one has only the count.
+/// How the environment of an end is set up; the published one has only the count.
 #[derive(Clone, Copy, Debug)]
 pub struct Socket {
     /// The most packets that one send carries.
@@ -28,6 +28,8 @@ pub struct Socket {
     pub count: usize,
     /// Bytes per second that leave at most; of a new end.
     pub max_bytes_per_second: Option<usize>,
+    /// Bytes that the receive windows of an end may grow by; the environment's default if `None`.
+    pub max_receive_window_bytes: Option<usize>,
 }
 
 impl Default for Socket {
@@ -37,6 +39,7 @@ impl Default for Socket {
             joins: true,
             count: 1,
             max_bytes_per_second: None,
+            max_receive_window_bytes: None,
         }
     }
 }
@@ -109,6 +112,9 @@ impl Endpoint {
                 let mut config = Config::new(map.clone());
                 config.max_bytes_per_second = socket.max_bytes_per_second;
                 config.reuse_port = socket.count > 1;
+                if let Some(bytes) = socket.max_receive_window_bytes {
+                    config.max_receive_window_bytes = bytes;
+                }
                 let env = Builder::new(Subscriber::default())
                     .with_threads(socket.count)
                     .with_max_segments(socket.max_segments)

@@ -141,10 +141,6 @@ fn check(streams: usize, megabits: u64) {
     let sends = run(streams, bytes_per_second);
     let deviation = largest_deviation(&sends, bytes_per_second);
     let most = most_within_a_burst(&sends, bytes_per_second);
-    println!(
-        "{streams} {megabits} {deviation:.5} {most} {}",
-        burst(bytes_per_second)
-    );
     assert!(
         deviation < 0.005,
         "{streams} streams, {megabits} Mbit/s: {deviation}"

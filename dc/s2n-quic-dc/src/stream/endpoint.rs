@@ -185,8 +185,9 @@ fn build<Sub: event::Subscriber>(
         new.keys.application.opener,
         recv::state::Limits {
             window: local_window,
-            promised: local_window.max(remote_window),
+            agreed: local_window.max(remote_window),
         },
+        core.budget.holding(),
     );
     let path = core.path(new.keys.credentials.id);
     path.prepare(datagram_len);

@@ -85,6 +85,10 @@ pub struct Metrics {
     pub opens_unconfirmed: u64,
     /// Opens that wait for those
     pub opens_waiting: u64,
+    /// Bytes that receive windows have grown by, beyond what the handshakes promised
+    pub receive_window_bytes: u64,
+    /// Growths of receive windows that the environment's budget refused
+    pub receive_window_refusals: u64,
     /// What writers waited for
     pub waits: Waits,
 }
@@ -112,6 +116,8 @@ impl Metrics {
             dropped_overflow: dropped.overflow.get(),
             streams_opened: counters.streams_opened.get(),
             streams_accepted: counters.streams_accepted.get(),
+            receive_window_bytes: core.budget.taken(),
+            receive_window_refusals: core.budget.refused(),
             ..Self::default()
         };
         for shard in &core.shards {

@@ -3,6 +3,7 @@
 //! The receiving half of a stream.
 
 pub mod application;
+pub(crate) mod budget;
 mod ranges;
 pub(crate) mod shared;
 pub(crate) mod state;

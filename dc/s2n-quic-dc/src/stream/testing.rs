@@ -65,6 +65,8 @@ pub(crate) struct Options {
     /// One way
     pub(crate) delay: Duration,
     pub(crate) max_pending: usize,
+    /// Bytes that receive windows may grow by, at each end
+    pub(crate) max_receive_window_bytes: usize,
     pub(crate) pool: pool::Config,
     pub(crate) agreed: Agreement,
     /// Whether the sockets join packets on receive
@@ -76,6 +78,7 @@ impl Default for Options {
         Self {
             delay: Duration::from_millis(1),
             max_pending: 16,
+            max_receive_window_bytes: 256 << 20,
             pool: pool::Config::default(),
             agreed: Agreement::default(),
             joins: true,
@@ -157,6 +160,7 @@ impl End {
             settings: Settings {
                 max_pending: options.max_pending,
                 max_rate: None,
+                max_receive_window_bytes: options.max_receive_window_bytes,
             },
             acceptor: accepting.map(|accepting| accepting.into_acceptor(slot.clone())),
         });

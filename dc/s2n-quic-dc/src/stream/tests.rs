@@ -30,6 +30,7 @@ mod silence;
 mod socket_error;
 mod transfer;
 mod wheel;
+mod window;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -111,6 +112,7 @@ fn assert_at_rest(pair: &Pair) {
         assert_eq!(metrics.wheel_entries, 0, "{side:?}");
         assert_eq!(metrics.window_outstanding, 0, "{side:?}");
         assert_eq!(metrics.opens_unconfirmed, 0, "{side:?}");
+        assert_eq!(metrics.receive_window_bytes, 0, "{side:?}");
         let calls = pair.network.calls(side);
         let sent: usize = calls.iter().map(|call| call.buffers).sum();
         assert_eq!(metrics.transmissions_sent, sent as u64, "{side:?}");

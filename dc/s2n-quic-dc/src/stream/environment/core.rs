@@ -25,7 +25,8 @@ use crate::{
     stream::{
         metrics::WaitCounters,
         path::{self, Path},
-        recv, send,
+        recv::{self, budget::Budget},
+        send,
         shared::Shared,
     },
 };
@@ -45,6 +46,8 @@ pub(crate) struct Core {
     pub(crate) shards: Vec<Arc<Shard>>,
     pub(crate) counters: Counters,
     pub(crate) settings: Settings,
+    /// What receive windows grow into
+    pub(crate) budget: Arc<Budget>,
     pub(crate) acceptor: Option<Box<dyn Acceptor>>,
     /// Streams by credentials, for packets of clients that do not know their queue yet
     openings: Mutex<HashMap<Credentials, Arc<Shared>>>,
@@ -60,6 +63,8 @@ pub(crate) struct Settings {
     pub(crate) max_pending: usize,
     /// Bytes per second that leave to one peer at most
     pub(crate) max_rate: Option<u64>,
+    /// Bytes that the receive windows of all streams may grow by
+    pub(crate) max_receive_window_bytes: usize,
 }
 
 /// One socket, and the streams that use it
@@ -176,6 +181,7 @@ impl Core {
             map: parts.map,
             shards: parts.shards,
             counters: Counters::default(),
+            budget: Budget::new(parts.settings.max_receive_window_bytes),
             settings: parts.settings,
             acceptor: parts.acceptor,
             openings: Mutex::default(),

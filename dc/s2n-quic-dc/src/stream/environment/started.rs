@@ -60,6 +60,7 @@ impl Started {
             settings: Settings {
                 max_pending: standing.config.max_in_flight_transmissions,
                 max_rate: standing.config.max_bytes_per_second.map(|rate| rate as u64),
+                max_receive_window_bytes: standing.config.max_receive_window_bytes,
             },
             acceptor: standing
                 .acceptor

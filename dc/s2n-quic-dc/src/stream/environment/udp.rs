@@ -19,6 +19,15 @@ pub use published_dc::sync::mpsc::Capacity;
 /// gave 11.2 and 16 gave 15.4.
 const DEFAULT_MAX_IN_FLIGHT_TRANSMISSIONS: usize = 16;
 
+/// The default of [`Config::max_receive_window_bytes`]
+///
+/// Sixteen windows of the largest size, or a thousand of 256 KiB, beside what handshakes have promised. It is what the descriptor
+/// pool may take as well, so that neither direction dwarfs the other; otherwise arbitrary.
+const DEFAULT_MAX_RECEIVE_WINDOW_BYTES: usize = 256 << 20;
+
+/// The largest value of [`Config::max_receive_window_bytes`]: no process can address more
+const MAX_RECEIVE_WINDOW_BYTES: usize = isize::MAX as usize;
+
 /// How an environment is set up
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -51,6 +60,12 @@ pub struct Config {
     ///
     /// 125 000 (1 Mbit/s) to 125 000 000 000 (1 Tbit/s). What the network and the peer take may be less, and is found out in any case.
     pub max_bytes_per_second: Option<usize>,
+    /// Bytes that the receive windows of all streams together may grow by, beyond what the handshakes have promised
+    ///
+    /// A window follows what its application drains in a round trip, up to 16 MiB. When less is free here, a stream may hold no
+    /// more than what is left free, so that a few cannot take all. When nothing is left, windows stay as they are: streams are
+    /// slower on long paths, and nothing fails. With 0, every window stays as the handshake has it.
+    pub max_receive_window_bytes: usize,
 }
 
 /// A value of a [`Config`] is out of range
@@ -90,6 +105,7 @@ impl Config {
             pool: pool::Config::default(),
             max_in_flight_transmissions: DEFAULT_MAX_IN_FLIGHT_TRANSMISSIONS,
             max_bytes_per_second: None,
+            max_receive_window_bytes: DEFAULT_MAX_RECEIVE_WINDOW_BYTES,
         }
     }
 
@@ -107,6 +123,11 @@ impl Config {
         if let Some(rate) = self.max_bytes_per_second {
             check("max_bytes_per_second", rate, 125_000..=125_000_000_000)?;
         }
+        check(
+            "max_receive_window_bytes",
+            self.max_receive_window_bytes,
+            0..=MAX_RECEIVE_WINDOW_BYTES,
+        )?;
         if let Some(workers) = self.workers {
             check("workers", workers, 1..=256)?;
         }
@@ -185,6 +206,15 @@ mod tests {
             .contains("max_bytes_per_second"));
         slow.max_bytes_per_second = Some(125_000);
         slow.validate().unwrap();
+        let mut windows = config();
+        windows.max_receive_window_bytes = usize::MAX;
+        assert!(windows
+            .validate()
+            .unwrap_err()
+            .to_string()
+            .contains("max_receive_window_bytes"));
+        windows.max_receive_window_bytes = 0;
+        windows.validate().unwrap();
         let mut pool = config();
         pool.pool.max_bytes = 1;
         assert!(pool

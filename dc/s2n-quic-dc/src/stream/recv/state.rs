@@ -5,7 +5,7 @@
 //! The one rule: a packet is acknowledged only after it was authenticated and its payload accepted. What is dropped before that is sent
 //! again by the peer.
 
-use super::{ranges::Ranges, shared::Incoming, window::Window};
+use super::{budget::Holding, ranges::Ranges, shared::Incoming, window::Window};
 use crate::{
     event::builder,
     path::secret::open::Application as Opener,
@@ -94,22 +94,23 @@ pub(crate) enum Timeout {
     Done,
 }
 
-/// What the peer may send, and what it believes that it may
+/// What the peer may send by the handshake, and what it may believe that it may
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Bytes that this end wants to receive ahead of the application
+    /// Bytes that this end wants to receive ahead of the application, until the window grows
     pub(crate) window: u64,
     /// The furthest that a peer may go by any reading of the handshake
-    pub(crate) promised: u64,
+    pub(crate) agreed: u64,
 }
 
 impl State {
-    pub(crate) fn new(opener: Opener, limits: Limits) -> Self {
+    /// `holding`: takes what the window grows by
+    pub(crate) fn new(opener: Opener, limits: Limits, holding: Holding) -> Self {
         Self {
             phase: Phase::Open,
             opener,
             reassembler: Reassembler::new(),
-            window: Window::new(limits.window, limits.promised),
+            window: Window::new(limits.window, limits.agreed, holding),
             highest: 0,
             stream: Ranges::default(),
             recovery: Ranges::default(),
@@ -168,6 +169,7 @@ impl State {
                 };
                 self.repeat = None;
                 self.is_control_due = true;
+                self.window.close();
             }
             Phase::TimeWait { until } => *until = now + TIME_WAIT,
             Phase::Open | Phase::Closing { .. } | Phase::Failed { .. } => {}
@@ -275,6 +277,8 @@ impl State {
 
     /// The application let go of its handle
     pub(crate) fn on_dropped(&mut self, is_panicking: bool, shared: &Shared, now: Timestamp) {
+        // what is buffered goes with the handle
+        self.window.close();
         if self.has_all() {
             // nobody takes the rest any more: the half is finished, and answers for a while
             let unread = self.reassembler.len();

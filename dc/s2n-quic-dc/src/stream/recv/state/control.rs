@@ -13,7 +13,7 @@ use crate::{
         pool::{Class, Purpose},
         send::transmission::{Priority, Token, Transmission},
     },
-    stream::{events::Event, shared::Shared},
+    stream::{events::Event, recv::window::Promising, shared::Shared},
 };
 use core::{
     task::{Poll, Waker},
@@ -70,11 +70,17 @@ impl Repeat {
 
 impl State {
     /// The peer says which control packets it has seen
-    pub(super) fn on_control_numbers(&mut self, next_expected: u64, shared: &Shared) {
+    pub(super) fn on_control_numbers(
+        &mut self,
+        next_expected: u64,
+        shared: &Shared,
+        now: Timestamp,
+    ) {
         let Some(seen) = next_expected.checked_sub(1) else {
             return;
         };
         shared.on_answered();
+        self.window.on_answered(seen, now);
         // only the packet that is named is sure to have arrived
         let Some(index) = self
             .remembered
@@ -149,8 +155,17 @@ impl State {
         let pushed = match close {
             Some(code) => builder.push(|dest| sealed.encode(dest, &code.frame(), shared)),
             None => {
+                let limit = self.window.promise(
+                    Promising {
+                        number,
+                        end: self.highest,
+                        datagram_len: shared.datagram_len() as u64,
+                        is_repetition: self.is_repetition,
+                    },
+                    now,
+                );
                 let max_data = MaxData {
-                    maximum_data: VarInt::new(self.window.promise()).unwrap_or(VarInt::MAX),
+                    maximum_data: VarInt::new(limit).unwrap_or(VarInt::MAX),
                 };
                 // both spaces get half of what is left, so that neither starves the other
                 let budget = (CONTROL_PACKET_LEN - CONTROL_OVERHEAD - 80) / 2;
@@ -200,7 +215,7 @@ impl State {
 
     /// True if the packet promises more than the one before
     fn remember(&mut self, number: u64) -> bool {
-        let max_data = self.window.promise();
+        let max_data = self.window.promised();
         let is_news = self
             .remembered
             .back()

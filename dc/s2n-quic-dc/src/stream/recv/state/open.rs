@@ -109,7 +109,7 @@ impl State {
             now,
             &mut self.wakes,
         );
-        self.on_control_numbers(meta.next_expected_control_packet, shared);
+        self.on_control_numbers(meta.next_expected_control_packet, shared, now);
         for frame in packet.control_frames_mut() {
             if let Ok(FrameMut::ConnectionClose(close)) = frame {
                 return self.on_remote_close(&close, shared, now);
@@ -221,7 +221,7 @@ impl State {
             self.ranges(meta).insert(meta.number);
         }
         self.is_control_due = true;
-        self.on_control_numbers(meta.next_expected_control_packet, shared);
+        self.on_control_numbers(meta.next_expected_control_packet, shared, now);
         Ok(())
     }
 }
