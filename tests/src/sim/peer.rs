@@ -10,7 +10,11 @@ use published_dc as old;
 use published_dc::path::secret::{map::Peer, Map};
 use s2n_quic_core::buffer::reader::storage::Empty;
 use s2n_quic_dc::{self as new, testing::secrets};
-use s2n_quic_dc::{socket::Options, stream::metrics::Metrics, testing::secrets::Agreement};
+use s2n_quic_dc::{
+    socket::{Options, ReusePort},
+    stream::metrics::Metrics,
+    testing::secrets::Agreement,
+};
 use std::{
     future::ready,
     io,
@@ -26,6 +30,8 @@ pub struct Socket {
     pub joins: bool,
     /// How many sockets each end has. More than one share a port.
     pub count: usize,
+    /// Whether even a single one shares its port, so that the socket of a process that is gone is not in the way of the next one.
+    pub shares_port: bool,
 }
 
 impl Default for Socket {
@@ -34,6 +40,7 @@ impl Default for Socket {
             max_segments: new::msg::segment::MAX_SEGMENTS,
             joins: true,
             count: 1,
+            shares_port: false,
         }
     }
 }
@@ -70,6 +77,10 @@ impl Endpoint {
         let map = secrets::map();
         let mut options = Options::new((Ipv4Addr::UNSPECIFIED, port).into());
         options.gro = socket.joins;
+        if socket.shares_port {
+            options.reuse_port = ReusePort::BeforeBind;
+        }
+        let reuse_port = socket.shares_port || socket.count > 1;
         let (kind, addr) = match side {
             Side::Old => {
                 use old::stream::{
@@ -78,7 +89,7 @@ impl Endpoint {
                 };
                 let (sender, streams) = accept::channel(BACKLOG);
                 let mut config = Config::new(map.clone());
-                config.reuse_port = socket.count > 1;
+                config.reuse_port = reuse_port;
                 let env = Builder::new(Subscriber::default())
                     .with_threads(socket.count)
                     .with_socket_options(options)
@@ -104,7 +115,7 @@ impl Endpoint {
                 };
                 let (sender, streams) = accept::channel(BACKLOG);
                 let mut config = Config::new(map.clone());
-                config.reuse_port = socket.count > 1;
+                config.reuse_port = reuse_port;
                 let env = Builder::new(Subscriber::default())
                     .with_threads(socket.count)
                     .with_max_segments(socket.max_segments)
@@ -134,10 +145,10 @@ impl Endpoint {
         self.addr
     }
 
-    /// Has both ends know the same secret, this one as the server.
-    pub fn share_secret(&self, client: &Self, agreed: &Agreement) {
+    /// Has both ends know the same secret, this one as the server. `number` tells the clients of a server apart.
+    pub fn share_secret(&self, client: &Self, number: u8, agreed: &Agreement) {
         secrets::share(
-            SECRET,
+            SECRET.wrapping_add(number),
             (&client.map, client.addr),
             (&self.map, self.addr),
             agreed,
@@ -205,8 +216,14 @@ impl Endpoint {
     }
 }
 
-/// More than any simulation opens at once.
+/// Of every client, which has an address of its own.
+pub const CLIENT_PORT: u16 = 50_000;
+
+/// Of the server.
+pub const SERVER_PORT: u16 = 4433;
+
+/// The library's default: streams that wait to be accepted.
 const BACKLOG: usize = 4096;
 
-/// Tells the secret of a simulation's two ends from others, of which there are none yet.
+/// The secret of the first client; arbitrary.
 const SECRET: u8 = 0x5a;
