@@ -115,4 +115,4 @@ fn first_difference(a: &[Record], b: &[Record]) -> String {
 const RECEIVED: usize = 1 << 16;
 
 /// In packets: a simulation with fewer is run twice.
-const CHEAP: usize = 10_000;
+const CHEAP: usize = 30_000;

@@ -15,8 +15,8 @@ use bach::{
     ext::*,
     time::{sleep, timeout, Instant},
 };
-use std::{collections::BTreeSet, io, time::Duration};
-use tokio::sync::{mpsc, watch};
+use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
+use tokio::sync::{mpsc, Semaphore};
 
 /// Plays `simulation` on a network that its sockets are bound to.
 pub(super) async fn direct(simulation: &Simulation, network: &Network) -> Outcome<Report> {
@@ -31,8 +31,8 @@ pub(super) async fn direct(simulation: &Simulation, network: &Network) -> Outcom
         news,
     };
 
-    let (stop, stopped) = watch::channel(false);
-    serve(&common, server.clone(), stopped);
+    let stop = Arc::new(Semaphore::new(0));
+    serve(&common, server.clone(), stop.clone());
     for (number, client) in (0..).zip(&clients) {
         let round = simulation.streams_per_client() * number;
         let later = round + simulation.case.streams as u64;
@@ -94,7 +94,7 @@ async fn restart(
     simulation: Simulation,
     network: Network,
     server: Endpoint,
-    stop: watch::Sender<bool>,
+    stop: Arc<Semaphore>,
     common: Common,
 ) -> Outcome<Vec<Endpoint>> {
     let addr = server.addr();
@@ -107,7 +107,7 @@ async fn restart(
         }
         Some(Restart::Orderly(after)) => {
             sleep(after).await;
-            let _ = stop.send(true);
+            stop.close();
             servers.clear();
             while network.is_bound(addr) {
                 sleep(PORT_POLL).await;
@@ -115,7 +115,7 @@ async fn restart(
         }
     }
     let next = Endpoint::bind(simulation.pairing.server, addr.port(), simulation.socket)?;
-    serve(&common, next.clone(), stop.subscribe());
+    serve(&common, next.clone(), Arc::new(Semaphore::new(0)));
     servers.insert(0, next);
     Ok(servers)
 }

@@ -10,8 +10,8 @@ use bach::{
     ext::*,
     time::{sleep, Instant},
 };
-use std::{net::SocketAddr, ops::Range, time::Duration};
-use tokio::sync::{mpsc, watch};
+use std::{net::SocketAddr, ops::Range, sync::Arc, time::Duration};
+use tokio::sync::{mpsc, Semaphore};
 
 /// What the streams of a simulation have in common.
 #[derive(Clone)]
@@ -71,14 +71,14 @@ pub(super) fn open(
     }
 }
 
-/// Accepts streams until `stop` is set, which also drops those that are open.
-pub(super) fn serve(common: &Common, server: Endpoint, stop: watch::Receiver<bool>) {
+/// Accepts streams until `stop` is closed, which also drops those that are open.
+pub(super) fn serve(common: &Common, server: Endpoint, stop: Arc<Semaphore>) {
     let common = common.clone();
     async move {
         for key in 0.. {
             let accepted = tokio::select! {
                 biased;
-                () = is_set(stop.clone()) => break,
+                () = closed(&stop) => break,
                 accepted = server.accept() => accepted,
             };
             let Ok(stream) = accepted else {
@@ -89,7 +89,7 @@ pub(super) fn serve(common: &Common, server: Endpoint, stop: watch::Receiver<boo
             async move {
                 let outcome = tokio::select! {
                     biased;
-                    () = is_set(stop) => Err(STOPPED.to_owned()),
+                    () = closed(&stop) => Err(STOPPED.to_owned()),
                     outcome = server_stream(stream, key, common.case, common.server_waits_for_end) => outcome,
                 };
                 common.ended(false, key, outcome);
@@ -100,11 +100,10 @@ pub(super) fn serve(common: &Common, server: Endpoint, stop: watch::Receiver<boo
     .spawn_named("accept");
 }
 
-async fn is_set(mut stop: watch::Receiver<bool>) {
-    // no sender is no reason
-    if stop.wait_for(|is_set| *is_set).await.is_err() {
-        std::future::pending().await
-    }
+/// Waits for the end of a semaphore without permits, which wakes its waiters in their order
+async fn closed(stop: &Semaphore) {
+    // there is nothing to acquire
+    let _ = stop.acquire().await;
 }
 
 /// How a stream ends that a server has dropped.

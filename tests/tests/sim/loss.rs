@@ -7,8 +7,8 @@
 use super::{check, echo, loss, micros, millis, near, percent, scenarios, upload, MEGABYTE};
 use s2n_quic_dc_tests::{
     sim::{
-        check::run,
         network::{Kind, Node, Record, Way},
+        peer::{CLIENT_PORT, SERVER_PORT},
         Ending, Simulation,
     },
     transfer::{self, Case},
@@ -44,32 +44,34 @@ fn both_ways(case: Case, node: Node) -> Simulation {
 const OR_TIMED_OUT: Ending = Ending::Either(&[ErrorKind::TimedOut]);
 
 scenarios! {
-    one_of_a_thousand_to_the_server: to_server(echo(10, MEGABYTE), per_mille(1)).within(millis(99_000));
-    one_of_a_thousand_to_the_client: to_client(echo(10, MEGABYTE), per_mille(1)).within(millis(99_000));
-    one_of_a_thousand_both_ways: both_ways(echo(10, MEGABYTE), per_mille(1)).within(millis(99_000));
-    one_percent_to_the_server: to_server(echo(10, 300_000), loss(1)).within(millis(99_000));
-    one_percent_to_the_client: to_client(echo(10, 300_000), loss(1)).within(millis(99_000));
-    one_percent_both_ways: both_ways(echo(10, 300_000), loss(1)).within(millis(99_000));
-    ten_percent_to_the_server: to_server(echo(10, 200_000), loss(10)).within(millis(99_000));
-    ten_percent_to_the_client: to_client(echo(10, 200_000), loss(10)).within(millis(99_000));
-    ten_percent_both_ways: both_ways(echo(10, 200_000), loss(10)).within(millis(99_000));
-    half_to_the_server: to_server(echo(4, 100_000), loss(50)).within(millis(99_000));
-    half_to_the_client: to_client(echo(4, 100_000), loss(50)).within(millis(99_000));
-    half_both_ways: both_ways(echo(4, 100_000), loss(50)).within(millis(99_000));
-    nine_of_ten_to_the_server: to_server(echo(2, 20_000), loss(90)).within(millis(99_000));
-    nine_of_ten_to_the_client: to_client(echo(2, 20_000), loss(90)).within(millis(99_000));
-    nine_of_ten_both_ways: both_ways(echo(2, 20_000), loss(90)).ending(OR_TIMED_OUT).within(millis(2_000_000));
+    one_of_a_thousand_to_the_server: to_server(echo(10, MEGABYTE), per_mille(1)).within(millis(25));
+    one_of_a_thousand_to_the_client: to_client(echo(10, MEGABYTE), per_mille(1)).within(millis(20));
+    one_of_a_thousand_both_ways: both_ways(echo(10, MEGABYTE), per_mille(1)).within(millis(25));
+    one_percent_to_the_server: to_server(echo(10, 300_000), loss(1)).within(millis(16));
+    one_percent_to_the_client: to_client(echo(10, 300_000), loss(1)).within(millis(30));
+    one_percent_both_ways: both_ways(echo(10, 300_000), loss(1)).within(millis(26));
+    ten_percent_to_the_server: to_server(echo(10, 200_000), loss(10)).within(millis(44));
+    ten_percent_to_the_client: to_client(echo(10, 200_000), loss(10)).within(millis(44));
+    ten_percent_both_ways: both_ways(echo(10, 200_000), loss(10)).within(millis(94));
+    half_to_the_server: to_server(echo(4, 100_000), loss(50)).within(millis(520));
+    half_to_the_client: to_client(echo(4, 100_000), loss(50)).within(millis(280));
+    half_both_ways: both_ways(echo(4, 100_000), loss(50)).within(millis(14_000));
+    nine_of_ten_to_the_server: to_server(echo(2, 20_000), loss(90)).within(millis(15_000));
+    nine_of_ten_to_the_client: to_client(echo(2, 20_000), loss(90)).within(millis(26_000));
+    nine_of_ten_both_ways: both_ways(echo(2, 20_000), loss(90)).ending(OR_TIMED_OUT).within(millis(320_000));
 
-    a_tenth_of_control_packets: both_ways(echo(10, 200_000), of_kind(Kind::Control, 10)).within(millis(99_000));
-    half_of_control_packets: both_ways(echo(10, 200_000), of_kind(Kind::Control, 50)).within(millis(99_000));
-    nine_of_ten_control_packets: both_ways(echo(4, 100_000), of_kind(Kind::Control, 90)).within(millis(99_000));
-    a_tenth_of_stream_packets: both_ways(echo(10, 200_000), of_kind(Kind::Stream, 10)).within(millis(99_000));
-    half_of_stream_packets: both_ways(echo(4, 100_000), of_kind(Kind::Stream, 50)).within(millis(99_000));
+    a_tenth_of_control_packets: both_ways(echo(10, 200_000), of_kind(Kind::Control, 10)).within(millis(59));
+    half_of_control_packets: both_ways(echo(10, 200_000), of_kind(Kind::Control, 50)).within(millis(1100));
+    nine_of_ten_control_packets: both_ways(echo(4, 100_000), of_kind(Kind::Control, 90)).within(millis(32_000));
+    a_tenth_of_stream_packets: both_ways(echo(10, 200_000), of_kind(Kind::Stream, 10)).within(millis(54));
+    half_of_stream_packets: both_ways(echo(4, 100_000), of_kind(Kind::Stream, 50)).within(millis(560));
 
-    bursts_of_twenty: both_ways(echo(10, 500_000), Node::Burst { per_million: 2_000, packets: 20 }).within(millis(99_000));
-    bursts_of_a_hundred: both_ways(echo(10, 500_000), Node::Burst { per_million: 1_000, packets: 100 }).within(millis(99_000));
+    bursts_of_twenty: both_ways(echo(10, 500_000), Node::Burst { per_million: 2_000, packets: 20 }).within(millis(62));
+    bursts_of_a_hundred: both_ways(echo(10, 500_000), Node::Burst { per_million: 2_000, packets: 100 }).within(millis(99_000));
 }
 
+/// A packet that is lost with all behind it is only missed by a timer: its probe goes out after 6 ms on a path of which nothing is known,
+/// the next one 12 ms later. Each of the two that a timer sends may be lost as well.
 #[test]
 fn the_last_packets_of_a_transfer_cost_no_more_than_some_probes() {
     for kind in [transfer::Kind::Upload, transfer::Kind::Download] {
@@ -77,20 +79,21 @@ fn the_last_packets_of_a_transfer_cost_no_more_than_some_probes() {
             kind,
             ..upload(1, 100_000)
         };
-        let clean = run(&near(case));
-        for (way, port) in [(Way::ToServer, 4433), (Way::ToClient, 50_000)] {
+        let clean = check(&near(case));
+        for (way, port) in [(Way::ToServer, SERVER_PORT), (Way::ToClient, CLIENT_PORT)] {
             for kind in [Kind::Stream, Kind::Control] {
                 let is_of =
                     |record: &&Record| record.kind == kind && record.destination.port() == port;
                 let sent = clean.trace.iter().filter(is_of).count() as u64;
+                assert!(sent > 0, "{kind:?} {way:?}");
                 for packets in [1, 2, 3, 10] {
                     let tail = Node::Cut {
                         kind,
                         after: sent.saturating_sub(packets),
-                        packets,
+                        packets: packets.min(sent),
                     };
                     let simulation = near(case).with_one_way(way, tail);
-                    check(&simulation.within(clean.took + millis(100)));
+                    check(&simulation.within(clean.took + millis(99)));
                 }
             }
         }

