@@ -47,7 +47,7 @@ fn incast(size: usize) -> Simulation {
 
 scenarios! {
     an_incast: incast(100_000).within(millis(1));
-    an_incast_with_loss: incast(100_000).with(loss(1)).within(millis(22));
+    an_incast_with_loss: incast(100_000).with(loss(3)).within(millis(48));
 }
 
 #[test]

@@ -2,6 +2,9 @@
 
 //! Old and new peers in one simulation.
 //!
+//! A published client does not survive the loss of half of the packets both ways: of ten runs with other seeds two complete, seven end
+//! with `TimedOut`, and one is not done after 99 s. A published server does, with a new client, whose probes are what gets through.
+//!
 //! The rule: what a published peer does is stated as it was seen, and what a new one does is asserted.
 
 use super::{echo, loss, micros, millis, percent, scenarios, upload, MEGABYTE};
@@ -9,11 +12,10 @@ use s2n_quic_dc_tests::{
     endpoint::Pairing,
     sim::{
         network::{Kind, Node},
-        Ending, Simulation,
+        Simulation,
     },
     transfer::Case,
 };
-use std::io::ErrorKind;
 
 fn to_old(case: Case) -> Simulation {
     Simulation::new(Pairing::NEW_TO_OLD, case, micros(100))
@@ -22,9 +24,6 @@ fn to_old(case: Case) -> Simulation {
 fn of_old(case: Case) -> Simulation {
     Simulation::new(Pairing::OLD_TO_NEW, case, micros(100))
 }
-
-/// So few packets come through to a published peer that its timeout may be first
-const OR_TIMED_OUT: Ending = Ending::Either(&[ErrorKind::TimedOut]);
 
 const TWICE: Node = Node::Duplicate {
     per_million: 500_000,
@@ -64,12 +63,12 @@ scenarios! {
     to_old_one_percent_echo: to_old(echo(10, 200_000)).with(loss(1)).within(millis(12));
     to_old_ten_percent: to_old(upload(10, 200_000)).with(loss(10)).within(millis(87));
     to_old_half: to_old(upload(4, 100_000)).with(loss(50)).within(millis(1500));
-    to_old_control: to_old(echo(10, 200_000)).with(of_kind(Kind::Control)).within(millis(99_000));
-    to_old_stream: to_old(echo(10, 200_000)).with(of_kind(Kind::Stream)).within(millis(99_000));
+    to_old_control: to_old(echo(10, 200_000)).with(of_kind(Kind::Control)).within(millis(130));
+    to_old_stream: to_old(echo(10, 200_000)).with(of_kind(Kind::Stream)).within(millis(43));
     to_old_twice: to_old(upload(10, 200_000)).with(TWICE).within(millis(2));
     to_old_overtaken_by_three: to_old(upload(10, 200_000)).with(overtake(3)).within(millis(18));
     to_old_overtaken_by_fifty: to_old(upload(10, 200_000)).with(overtake(50)).within(millis(58));
-    to_old_bursts: to_old(echo(10, 500_000)).with(BURST).within(millis(39));
+    to_old_bursts: to_old(echo(10, 500_000)).with(BURST).within(millis(310));
     to_old_ten_milliseconds: to_old(upload(10, MEGABYTE)).with(hole(11)).within(millis(30));
     to_old_five_seconds: to_old(upload(10, MEGABYTE)).with(hole(5_001)).within(millis(11_000));
 
@@ -78,13 +77,13 @@ scenarios! {
     of_old_one_percent: of_old(echo(10, MEGABYTE)).with(loss(1)).within(millis(100));
     of_old_one_percent_echo: of_old(echo(10, 200_000)).with(loss(1)).within(millis(16));
     of_old_ten_percent: of_old(upload(10, 200_000)).with(loss(10)).within(millis(310));
-    of_old_half: of_old(upload(4, 100_000)).with(loss(50)).ending(OR_TIMED_OUT).within(millis(900_000));
-    of_old_control: of_old(echo(10, 200_000)).with(of_kind(Kind::Control)).within(millis(99_000));
-    of_old_stream: of_old(echo(10, 200_000)).with(of_kind(Kind::Stream)).within(millis(99_000));
+    of_old_twenty_percent: of_old(upload(10, 100_000)).with(loss(20)).within(millis(440));
+    of_old_control: of_old(echo(10, 200_000)).with(of_kind(Kind::Control)).within(micros(9_200));
+    of_old_stream: of_old(echo(10, 200_000)).with(of_kind(Kind::Stream)).within(millis(32));
     of_old_twice: of_old(upload(10, 200_000)).with(TWICE).within(micros(1600));
     of_old_overtaken_by_three: of_old(upload(10, 200_000)).with(overtake(3)).within(millis(12));
     of_old_overtaken_by_fifty: of_old(upload(10, 200_000)).with(overtake(50)).within(millis(15));
-    of_old_bursts: of_old(echo(10, 500_000)).with(BURST).within(millis(87));
+    of_old_bursts: of_old(echo(10, 500_000)).with(BURST).within(millis(530));
     of_old_ten_milliseconds: of_old(upload(10, MEGABYTE)).with(hole(11)).within(millis(36));
     of_old_five_seconds: of_old(upload(10, MEGABYTE)).with(hole(5_001)).within(millis(13_000));
 }
