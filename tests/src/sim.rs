@@ -5,8 +5,8 @@
 //! Either end may be the published crate: both use the same simulation, so that old and new meet on a network that loses what the
 //! seed says. [`check`](check::check) runs a simulation and asserts what must hold for every one.
 //!
-//! The rule: a run is a function of its [`Simulation`]. Its packets are the same every time, and it ends within a limit of simulated
-//! time.
+//! The rule: a run is a function of its [`Simulation`]. Its packets are the same every time, and it ends within a limit of
+//! simulated time.
 
 pub mod check;
 mod direct;

@@ -2,8 +2,8 @@
 
 //! Whole transfers in simulated time, on networks that lose, repeat and reorder what the seed says.
 //!
-//! The rule: every scenario goes through [`check`], which asserts what must hold for all of them, and has a limit of simulated time:
-//! about twice what the slowest of some seeds took. `DC_TEST_SEED` chooses other losses.
+//! The rule: every scenario goes through [`check`], which asserts what must hold for all of them, and has a limit of
+//! simulated time: about twice what the slowest of some seeds took. `DC_TEST_SEED` chooses other losses.
 
 mod clean;
 mod crowd;

@@ -68,7 +68,8 @@ pub fn assert_same(first: &Report, second: &Report, simulation: &Simulation) {
     }
 }
 
-/// Shows that nothing was counted that has no reason to happen between peers that keep to the protocol, whatever the network does.
+/// Shows that nothing was counted that has no reason to happen between peers that keep to the protocol, whatever the network
+/// does.
 ///
 /// # Panics
 ///

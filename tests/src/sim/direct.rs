@@ -236,8 +236,8 @@ async fn listen(
     (after.turns, quiet)
 }
 
-/// After the idle timeout: what the last probes and answers of a stream may take, and what pools take to give back the memory that
-/// these used, half of it each second
+/// After the idle timeout: what the last probes and answers of a stream may take, and what pools take to give back the memory
+/// that these used, half of it each second
 const SETTLING: Duration = Duration::from_secs(20);
 
 /// How often it is looked whether a port is free; arbitrary.

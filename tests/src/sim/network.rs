@@ -2,10 +2,10 @@
 
 //! The network of a simulation: what stands between a socket's send and the other's receive.
 //!
-//! A packet passes through a list of nodes. Each says when the packet leaves it, or that it does not, and knows nothing of sockets and
-//! tasks: see [`Node`]. A new condition is a new node. There is one list for all packets to the server, whichever client they are of, and
-//! one for all packets of it. Packets that leave the last node are delivered in the order of their times, and those of one time in the
-//! order in which that was known.
+//! A packet passes through a list of nodes. Each says when the packet leaves it, or that it does not, and knows nothing of
+//! sockets and tasks: see [`Node`]. A new condition is a new node. There is one list for all packets to the server, whichever
+//! client they are of, and one for all packets of it. Packets that leave the last node are delivered in the order of their
+//! times, and those of one time in the order in which that was known.
 //!
 //! The rule: every decision follows from the seed, the direction and the packets that it has had before.
 
@@ -177,8 +177,8 @@ impl Network {
         self.state().link(way).acts()
     }
 
-    /// From now on, the sockets that are bound to `addr` neither send nor receive, as if their process was gone. Ones that are bound
-    /// there later do.
+    /// From now on, the sockets that are bound to `addr` neither send nor receive, as if their process was gone. Ones that
+    /// are bound there later do.
     pub fn unplug(&self, addr: SocketAddr) {
         for socket in &mut self.state().sockets {
             socket.is_plugged &= socket.addr != addr;

@@ -2,8 +2,8 @@
 
 //! Many streams at once, of one client and of many.
 //!
-//! The published server completes all of them as well, opened by a new client, which has no more than 512 opens unconfirmed: its replay
-//! window and its accept queue never come into play.
+//! The published server completes all of them as well, opened by a new client, which has no more than 512 opens unconfirmed:
+//! its replay window and its accept queue never come into play.
 //!
 //! The rule: every one of them completes, and the time is that of the bytes, not of the streams.
 
@@ -29,9 +29,13 @@ scenarios! {
     a_hundred_streams: near(upload(100, SMALL)).within(millis(1));
     a_thousand_streams: near(upload(1_000, SMALL)).within(micros(2300));
     ten_thousand_streams: near(upload(10_000, SMALL)).within(micros(8600));
+    a_hundred_streams_and_loss: near(upload(100, SMALL)).with(loss(5)).within(millis(61));
     a_thousand_streams_and_loss: near(upload(1_000, SMALL)).with(loss(1)).within(millis(27));
     ten_thousand_streams_and_loss: near(upload(10_000, SMALL)).with(loss(1)).within(millis(37));
 
+    a_stream_to_the_published_server: to_old(1).within(millis(1));
+    ten_streams_to_the_published_server: to_old(10).within(millis(1));
+    a_hundred_streams_to_the_published_server: to_old(100).within(millis(1));
     a_thousand_streams_to_the_published_server: to_old(1_000).within(micros(2100));
     ten_thousand_streams_to_the_published_server: to_old(10_000).within(micros(8400));
     a_thousand_streams_and_loss_to_the_published_server: to_old(1_000).with(loss(1)).within(millis(28));

@@ -72,8 +72,8 @@ scenarios! {
     bursts_of_a_hundred: both_ways(echo(10, 500_000), Node::Burst { per_million: 2_000, packets: 100 }).within(millis(22_000));
 }
 
-/// A packet that is lost with all behind it is only missed by a timer: its probe goes out after 6 ms on a path of which nothing is known,
-/// the next one 12 ms later. Each of the two that a timer sends may be lost as well.
+/// A packet that is lost with all behind it is only missed by a timer: its probe goes out after 6 ms on a path of which
+/// nothing is known, the next one 12 ms later. Each of the two that a timer sends may be lost as well.
 #[test]
 fn the_last_packets_of_a_transfer_cost_no_more_than_some_probes() {
     for kind in [transfer::Kind::Upload, transfer::Kind::Download] {

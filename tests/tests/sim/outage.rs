@@ -2,7 +2,8 @@
 
 //! A network that is gone for a while, or for ever.
 //!
-//! The rule: an outage that is shorter than the idle timeout is survived, and one that is not ends the streams at both ends in time.
+//! The rule: an outage that is shorter than the idle timeout is survived, and one that is not ends the streams at both ends
+//! in time.
 
 use super::{check, echo, millis, near, scenarios, upload, LONG, MEGABYTE};
 use s2n_quic_dc_tests::{

@@ -2,8 +2,9 @@
 
 //! Old and new peers in one simulation.
 //!
-//! A published client does not survive the loss of half of the packets both ways: of ten runs with other seeds two complete, seven end
-//! with `TimedOut`, and one is not done after 99 s. A published server does, with a new client, whose probes are what gets through.
+//! A published client does not survive the loss of half of the packets both ways: of ten runs with other seeds two complete,
+//! seven end with `TimedOut`, and one is not done after 99 s. A published server does, with a new client, whose probes are
+//! what gets through.
 //!
 //! The rule: what a published peer does is stated as it was seen, and what a new one does is asserted.
 

@@ -2,8 +2,8 @@
 
 //! A seed that is given again gives the same packets again.
 //!
-//! [`check`](super::check) shows it for every scenario that is cheap; here it is shown for those that are not, and that another seed
-//! gives other packets.
+//! [`check`](super::check) shows it for every scenario that is cheap; here it is shown for those that are not, and that
+//! another seed gives other packets.
 //!
 //! The rule: whole traces are compared, with the time, the length and the bytes of each packet.
 

@@ -56,8 +56,8 @@ fn a_crash_ends_all_streams_when_the_next_one_is_refused() {
 }
 
 #[test]
-#[ignore = "bytes in flight of streams that nobody answers hold the path's window, which the first packet of the next one waits for"]
-fn a_crash_ends_all_streams_when_the_next_one_is_refused_although_the_window_is_full() {
+#[ignore = "unanswered packets hold the path's window, which the first packet of the next stream waits for"]
+fn a_full_window_does_not_keep_the_next_stream_from_being_refused() {
     let report = check(&and_another_round(crash(1 << 25)));
     for end in report.ends_of(true) {
         assert!((millis(100)..millis(199)).contains(&end.at), "{end:?}");
@@ -65,7 +65,7 @@ fn a_crash_ends_all_streams_when_the_next_one_is_refused_although_the_window_is_
 }
 
 #[test]
-#[ignore = "packets of streams that are not known here are dropped without an answer, also if their secret is not known either"]
+#[ignore = "packets for unknown queues are dropped without an answer, also those with an unknown secret"]
 fn a_crash_ends_streams_that_go_on_sending() {
     let report = check(&crash(1 << 14));
     for end in report.ends_of(true) {

@@ -2,8 +2,8 @@
 
 //! One direction of the network: the nodes, and the packets that are on their way.
 //!
-//! A packet walks through the nodes when it is sent, and its time of delivery is known then. The exception is one that a node holds
-//! back for others to overtake it: it walks on when they have, behind the last of them.
+//! A packet walks through the nodes when it is sent, and its time of delivery is known then. The exception is one that a node
+//! holds back for others to overtake it: it walks on when they have, behind the last of them.
 //!
 //! The rule: time is passed in, and nothing here waits for it.
 

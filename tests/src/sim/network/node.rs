@@ -2,8 +2,8 @@
 
 //! What may happen to a packet between two ends.
 //!
-//! The rule: a node decides from what it remembers and from what it sees of the packet, which is its length, its kind, its ports and the
-//! time at which it comes.
+//! The rule: a node decides from what it remembers and from what it sees of the packet, which is its length, its kind, its
+//! ports and the time at which it comes.
 
 use crate::seed::Random;
 use std::time::Duration;
