@@ -11,6 +11,7 @@ use s2n_quic_dc::stream::metrics::Metrics;
 ///
 /// * every stream ended as it is to, within the limit of simulated time;
 /// * every node did what it is for, so that none is there in vain;
+/// * every packet that was sent was delivered, or dropped by a node, and the ends count the same ones;
 /// * nothing happened that has no reason to happen between peers that keep to the protocol;
 /// * afterwards everything was given back, and there was silence for ten idle timeouts;
 /// * a second run has the same packets, if a run is cheap.
@@ -38,6 +39,7 @@ pub fn check(simulation: &Simulation) -> Report {
             assert_eq!(metrics.dropped_unknown_secret, 0, "{metrics:#?}");
         }
     }
+    assert_conserved(&report, simulation);
     if report.trace.len() < CHEAP {
         assert_same(&report, &run(&listening), simulation);
     }
@@ -65,6 +67,41 @@ pub fn assert_same(first: &Report, second: &Report, simulation: &Simulation) {
     if first.trace != second.trace {
         let difference = first_difference(&first.trace, &second.trace);
         panic!("{difference}\n{simulation:?}");
+    }
+}
+
+/// Shows that no packet is missing, in the network and between its counters and those of the ends.
+///
+/// # Panics
+///
+/// When one is.
+pub fn assert_conserved(report: &Report, simulation: &Simulation) {
+    for counts in [report.to_server, report.to_client] {
+        let came = counts.sent + counts.duplicated;
+        let went = counts.delivered + counts.lost + counts.overflowed;
+        assert_eq!(came, went, "{counts:?}\n{simulation:?}");
+    }
+    if simulation.restart.is_some() {
+        // what was on its way to a server that is gone is nobody's
+        return;
+    }
+    let clients: Vec<_> = report.client.iter().chain(&report.others).collect();
+    let ends = [
+        (
+            report.server.iter().collect(),
+            report.to_client,
+            report.to_server,
+        ),
+        (clients, report.to_server, report.to_client),
+    ];
+    for (ends, out, back) in ends {
+        if ends.is_empty() {
+            // the published one does not count
+            continue;
+        }
+        let sent: u64 = ends.iter().map(|metrics| metrics.segments_sent).sum();
+        let received: u64 = ends.iter().map(|metrics| metrics.segments_received).sum();
+        assert_eq!((sent, received), (out.sent, back.delivered), "{ends:#?}");
     }
 }
 
