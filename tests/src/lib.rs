@@ -3,8 +3,8 @@
 //! What the tests that cross crates share: peers of both implementations, a bad network, payloads that know their own
 //! bytes, and a watchdog.
 //!
-//! The rule: a test here talks through real sockets, or through those of a simulation, and compares every byte. "Old" is the published crate, "new" is the
-//! crate of this tree, and one suite runs over every pairing of the two.
+//! The rule: a test here talks through real sockets, or through those of a simulation, and compares every byte. "Old" is the
+//! published crate, "new" is the crate of this tree, and one suite runs over every pairing of the two.
 
 #![allow(
     clippy::disallowed_methods,

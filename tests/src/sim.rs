@@ -1,31 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! A client and a server in one simulation: time, sockets and network are simulated, everything else is the real stack.
+//! Clients and a server in one simulation: time, sockets and network are simulated, everything else is the real stack.
 //!
 //! Either end may be the published crate: both use the same simulation, so that old and new meet on a network that loses what the
-//! seed says.
+//! seed says. [`check`](check::check) runs a simulation and asserts what must hold for every one.
 //!
-//! The rule: a run is a function of its [`Simulation`]. Its packets are the same every time, and it ends within a limit of simulated
-//! time.
+//! The rule: a run is a function of its [`Simulation`]. Its packets are the same every time, and it ends within a limit of
+//! simulated time.
 
+pub mod check;
+mod direct;
 pub mod network;
 pub mod peer;
+mod streams;
 
 use crate::{
-    endpoint::{Pairing, Side},
-    transfer::{client_stream, server_stream, Case, Outcome},
+    endpoint::Pairing,
+    transfer::{Case, Outcome},
 };
-use bach::{environment::default::Runtime, ext::*, task::JoinHandle, time::Instant};
-use network::{Counts, Network, Node, Trace};
-use peer::{Endpoint, Socket};
+use bach::{environment::default::Runtime, ext::*};
+use network::{Counts, Network, Node, Trace, Way};
+use peer::Socket;
 use s2n_quic_dc::{stream::metrics::Metrics, testing::secrets::Agreement};
 use std::{
-    collections::BTreeSet,
-    net::SocketAddr,
+    io,
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::sync::mpsc;
 
 /// What happens in a simulation.
 #[derive(Clone, Debug)]
@@ -34,9 +35,19 @@ pub struct Simulation {
     pub seed: u64,
     /// Which implementations.
     pub pairing: Pairing,
-    /// The transfers.
+    /// The transfers of each client, all at once.
     pub case: Case,
-    /// What packets of the client pass through, in order.
+    /// How they end.
+    pub ending: Ending,
+    /// How they end at the server, if it is not as all those of the clients may.
+    pub ending_at_server: Option<Ending>,
+    /// More streams, later.
+    pub later: Option<Round>,
+    /// How many clients there are, each with an address and a secret of its own. At most 100.
+    pub clients: u8,
+    /// What becomes of the server.
+    pub restart: Option<Restart>,
+    /// What packets of the clients pass through, in order.
     pub to_server: Vec<Node>,
     /// What packets of the server pass through, in order.
     pub to_client: Vec<Node>,
@@ -50,25 +61,89 @@ pub struct Simulation {
     pub listen: Duration,
 }
 
+/// Streams that are opened when others have been for a while, with transfers of the same kind and size.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
+    /// Since the first streams were opened.
+    pub after: Duration,
+    /// How many each client opens.
+    pub streams: usize,
+    /// How they end.
+    pub ending: Ending,
+}
+
+/// How streams may end. In each case, what was read is what was written: a stream never ends cleanly before its last byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All bytes arrive, and both ends see the end.
+    Complete,
+    /// Each end gets an error of one of these kinds.
+    Fail(&'static [io::ErrorKind]),
+    /// Each end has seen the end, or gets an error of one of these kinds.
+    Either(&'static [io::ErrorKind]),
+}
+
+/// How a server goes, and one without its secrets comes, at the same address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// Its process is gone at once, and the next one is there, since the first streams were opened.
+    Crash(Duration),
+    /// It drops its streams and its environment, and the next one comes when that has let go of the port.
+    Orderly(Duration),
+}
+
 /// What has happened.
 #[derive(Debug)]
 pub struct Report {
-    /// From the first packet to the last byte read, in simulated time.
+    /// From the first packet to the last end of a stream, in simulated time.
     pub took: Duration,
-    /// Every packet of the client and of the server.
+    /// How streams have ended, in that order.
+    pub ends: Vec<End>,
+    /// Every packet of the clients and of the server.
     pub trace: Trace,
-    /// What became of the client's packets.
+    /// What became of the clients' packets.
     pub to_server: Counts,
     /// What became of the server's packets.
     pub to_client: Counts,
-    /// Of the client, at the very end; `None` for the published one.
+    /// Each node in front of the server and in front of the clients, and how often it did what it is for.
+    pub acts: Vec<(Way, Node, u64)>,
+    /// Of the first client, at the very end; `None` for the published one.
     pub client: Option<Metrics>,
-    /// Of the server, at the very end; `None` for the published one.
+    /// Of the server, at the very end; `None` for the published one. After a restart, of the next one.
     pub server: Option<Metrics>,
+    /// Of the other clients, and of a server that has crashed.
+    pub others: Vec<Metrics>,
     /// How often the workers of new ends woke up.
     pub turns: u64,
     /// What still happened while nobody had anything to say.
     pub quiet: Quiet,
+}
+
+impl Report {
+    /// Of all ends that are new.
+    pub fn metrics(&self) -> impl Iterator<Item = &Metrics> {
+        let first = [&self.client, &self.server].into_iter().flatten();
+        first.chain(&self.others)
+    }
+
+    /// When the streams of one end ended.
+    pub fn ends_of(&self, is_client: bool) -> impl Iterator<Item = &End> {
+        let is_of = move |end: &&End| end.is_client == is_client;
+        self.ends.iter().filter(is_of)
+    }
+}
+
+/// How one end of a stream ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Whether it is the end that opened the stream.
+    pub is_client: bool,
+    /// Of a client's stream: what its payload is made from. Of a server's: how many were accepted before.
+    pub key: u64,
+    /// Since the first streams were opened.
+    pub at: Duration,
+    /// The key of its payload, or what went wrong.
+    pub outcome: Outcome<u64>,
 }
 
 /// What happened in the time of [`Simulation::listen`], which begins when streams that are done must have ended everywhere.
@@ -87,6 +162,11 @@ impl Simulation {
             seed: crate::seed::from_env(),
             pairing,
             case,
+            ending: Ending::Complete,
+            ending_at_server: None,
+            later: None,
+            clients: 1,
+            restart: None,
             to_server: vec![Node::Delay(delay)],
             to_client: vec![Node::Delay(delay)],
             agreed: Agreement::default(),
@@ -97,32 +177,58 @@ impl Simulation {
     }
 
     /// Adds `node` for both directions.
-    pub fn with(mut self, node: Node) -> Self {
-        self.to_server.push(node);
-        self.to_client.push(node);
+    pub fn with(self, node: Node) -> Self {
+        self.with_one_way(Way::ToServer, node)
+            .with_one_way(Way::ToClient, node)
+    }
+
+    /// Adds `node` for one direction.
+    pub fn with_one_way(mut self, way: Way, node: Node) -> Self {
+        match way {
+            Way::ToServer => self.to_server.push(node),
+            Way::ToClient => self.to_client.push(node),
+        }
         self
+    }
+
+    /// The transfers are to take no longer.
+    pub fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Streams end like this.
+    pub fn ending(self, ending: Ending) -> Self {
+        Self { ending, ..self }
+    }
+
+    /// How many streams each client opens, at first and later.
+    fn streams_per_client(&self) -> u64 {
+        let later = self.later.map_or(0, |round| round.streams);
+        (self.case.streams + later) as u64
+    }
+
+    /// The idle timeout of its streams.
+    pub fn idle_timeout(&self) -> Duration {
+        Duration::from_millis(self.agreed.idle_timeout_ms.into())
     }
 
     /// Runs it to its end.
     ///
     /// # Errors
     ///
-    /// Says which stream failed in what, or that the limit was passed.
+    /// Says which stream did not end as it is to, or that the limit was passed.
     ///
     /// # Panics
     ///
     /// When nothing can happen any more and a stream still waits: bach lists the tasks and what each waits for.
     pub fn run(&self) -> Outcome<Report> {
-        let network = Network::new(
-            self.seed,
-            [("client", &self.to_server), ("server", &self.to_client)],
-        );
+        let network = Network::new(self.seed, &self.to_server, &self.to_client);
         let result = Arc::new(Mutex::new(None));
         let mut runtime = Runtime::new().with_net_queues(Some(Box::new(network.clone())));
         let (simulation, slot) = (self.clone(), result.clone());
         runtime.run(|| {
             async move {
-                let outcome = simulation.direct(&network).await;
+                let outcome = direct::direct(&simulation, &network).await;
                 *slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(outcome);
             }
             .primary()
@@ -134,146 +240,4 @@ impl Simulation {
             .take();
         outcome.ok_or("the simulation ended without a result")?
     }
-
-    async fn direct(&self, network: &Network) -> Outcome<Report> {
-        let (server, client) = self.bind().await?;
-        let start = Instant::now();
-        let transfers = self.transfer(&client, &server);
-        bach::time::timeout(self.limit, transfers)
-            .await
-            .map_err(|_| format!("not done after {:?} of simulated time", self.limit))??;
-        let took = start.elapsed();
-        let quiet = self.listen(network, &client, &server).await;
-        Ok(Report {
-            took,
-            trace: network.trace(),
-            to_server: network.counts("client"),
-            to_client: network.counts("server"),
-            client: client.metrics(),
-            server: server.metrics(),
-            turns: client.turns() + server.turns(),
-            quiet,
-        })
-    }
-
-    /// The server and the client, each with an address of its own and the secret that they share
-    async fn bind(&self) -> Outcome<(Endpoint, Endpoint)> {
-        let socket = self.socket;
-        let (server_side, client_side) = (self.pairing.server, self.pairing.client);
-        let server = async move { Endpoint::bind(server_side, SERVER_PORT, socket) };
-        let server = server.group("server").await?;
-        let client = async move { Endpoint::bind(client_side, 0, socket) };
-        let client = client.group("client").await?;
-        server.share_secret(&client, &self.agreed);
-        Ok((server, client))
-    }
-
-    async fn transfer(&self, client: &Endpoint, server: &Endpoint) -> Outcome {
-        let case = self.case;
-        let client_waits_for_end = self.pairing.server == Side::New;
-        let server_waits_for_end = self.pairing.client == Side::New;
-        let accepting = {
-            let server = server.clone();
-            let tolerates_phantoms = self.pairing.server == Side::Old;
-            async move { serve(server, case, server_waits_for_end, tolerates_phantoms).await }
-        }
-        .spawn_named("server");
-        let mut streams: Vec<JoinHandle<Outcome<u64>>> = Vec::new();
-        for key in 0..case.streams as u64 {
-            let (client, addr) = (client.clone(), server.addr());
-            let stream = async move { open(client, addr, key, case, client_waits_for_end).await };
-            streams.push(stream.spawn_named(format_args!("client/{key}")));
-        }
-        let mut keys = BTreeSet::new();
-        for stream in streams {
-            let key = stream.await.map_err(|error| format!("{error:?}"))??;
-            if !keys.insert(key) {
-                return Err(format!("two streams had the payload {key}"));
-            }
-        }
-        accepting.await.map_err(|error| format!("{error:?}"))?
-    }
-
-    async fn listen(&self, network: &Network, client: &Endpoint, server: &Endpoint) -> Quiet {
-        if self.listen.is_zero() {
-            return Quiet::default();
-        }
-        // timers of streams that are gone may still come up once, until the longest of them has, and pools shrink
-        let idle = Duration::from_millis(self.agreed.idle_timeout_ms.into());
-        bach::time::sleep(idle + SETTLING).await;
-        let now = || Quiet {
-            packets: network.packets(),
-            turns: client.turns() + server.turns(),
-        };
-        let before = now();
-        bach::time::sleep(self.listen).await;
-        let after = now();
-        Quiet {
-            packets: after.packets - before.packets,
-            turns: after.turns - before.turns,
-        }
-    }
 }
-
-async fn open(
-    client: Endpoint,
-    server: SocketAddr,
-    key: u64,
-    case: Case,
-    waits_for_end: bool,
-) -> Outcome<u64> {
-    let stream = client.connect(server).await;
-    let stream = stream.map_err(|error| format!("connect {key}: {error}"))?;
-    client_stream(stream, key, case, waits_for_end)
-        .await
-        .map_err(|error| format!("client's stream {key}: {error}"))
-}
-
-/// Accepts until as many streams as the client opens have succeeded
-async fn serve(
-    server: Endpoint,
-    case: Case,
-    waits_for_end: bool,
-    tolerates_phantoms: bool,
-) -> Outcome {
-    let (results, mut done) = mpsc::unbounded_channel();
-    let accepting = async move {
-        for key in 0.. {
-            let Ok(stream) = server.accept().await else {
-                break;
-            };
-            let results = results.clone();
-            async move {
-                let result = server_stream(stream, key, case, waits_for_end).await;
-                // nobody listens once all streams that count have succeeded
-                let _ = results.send((key, result));
-            }
-            .spawn_named(format_args!("server/{key}"));
-        }
-    };
-    accepting.spawn_named("accept");
-    let mut keys = BTreeSet::new();
-    while keys.len() < case.streams {
-        let (key, result) = done
-            .recv()
-            .await
-            .ok_or("the server's environment is gone")?;
-        match result {
-            Ok(key) if !keys.insert(key) => {
-                return Err(format!("two streams had the payload {key}"));
-            }
-            Ok(_) => {}
-            // a late copy of an opening packet makes the published server accept a stream that fails at its first packet
-            Err(error) if tolerates_phantoms && error.contains("PermissionDenied") => {}
-            Err(error) => return Err(format!("server's stream {key}: {error}")),
-        }
-    }
-    Ok(())
-}
-
-/// Of the server; the client's is chosen by the simulation
-const SERVER_PORT: u16 = 4433;
-
-/// After the idle timeout: what the last probes and answers of a stream may take, and what pools take to give back the memory that
-/// these used, half of it each second
-const SETTLING: Duration = Duration::from_secs(20);

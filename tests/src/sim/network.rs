@@ -2,15 +2,17 @@
 
 //! The network of a simulation: what stands between a socket's send and the other's receive.
 //!
-//! A packet passes through a list of nodes. Each says when the packet leaves it, or that it does not, and knows nothing of sockets and
-//! tasks: see [`Node`]. A new condition is a new node. Packets that leave the last node are delivered in the order of their
-//! times, and those of one time in the order in which they were sent.
+//! A packet passes through a list of nodes. Each says when the packet leaves it, or that it does not, and knows nothing of
+//! sockets and tasks: see [`Node`]. A new condition is a new node. There is one list for all packets to the server, whichever
+//! client they are of, and one for all packets of it. Packets that leave the last node are delivered in the order of their
+//! times, and those of one time in the order in which that was known.
 //!
-//! The rule: every decision follows from the seed, the group of the sender and the packets that it has sent before.
+//! The rule: every decision follows from the seed, the direction and the packets that it has had before.
 
+mod link;
 mod node;
 
-pub use node::{Dropped, Node};
+pub use node::{Dropped, Kind, Node};
 
 use crate::seed::{mix, Random};
 use bach::{
@@ -22,31 +24,52 @@ use bach::{
     ext::*,
     group::Group,
     queue::vec_deque,
+    sync::channel::Sender,
     time::{sleep_until, Instant, Sleep},
 };
-use node::Passage;
+use link::Link;
 use std::{
-    collections::BTreeMap,
     future::{poll_fn, Future as _},
-    hash::{DefaultHasher, Hasher as _},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
-/// What became of the packets of one end.
+/// A direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Whatever sockets outside of [`SERVER`] send.
+    ToServer,
+    /// Whatever sockets of [`SERVER`] send.
+    ToClient,
+}
+
+impl Way {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::ToServer, Self::ToClient];
+}
+
+/// The group of the server's sockets.
+pub const SERVER: &str = "server";
+
+/// What became of the packets of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// By the socket, a GSO batch as so many as it holds.
+    /// By the sockets, a GSO batch as so many as it holds.
     pub sent: u64,
-    /// To the other end's socket, or on their way there.
+    /// To the other end's socket, or on their way there. Copies count.
     pub delivered: u64,
     /// By a node that loses packets.
     pub lost: u64,
     /// By a full queue.
     pub overflowed: u64,
+    /// Copies that a node has made.
+    pub duplicated: u64,
+    /// Packets that others were to overtake.
+    pub held: u64,
 }
 
 /// One packet that was sent.
@@ -58,101 +81,78 @@ pub struct Record {
     pub source: SocketAddr,
     /// To where.
     pub destination: SocketAddr,
+    /// Of the packet.
+    pub kind: Kind,
     /// Of the UDP payload, in bytes.
     pub len: usize,
     /// Of the UDP payload.
     pub hash: u64,
-    /// When it is delivered, or why it is not.
-    pub fate: Result<Duration, Dropped>,
+    /// What was known of it when it was sent.
+    pub fate: Fate,
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Since the simulation's start.
+    Arrives(Duration),
+    /// Others were to overtake it.
+    Held,
+    /// It does not arrive.
+    Dropped(Dropped),
 }
 
 /// Every packet of a simulation, in the order in which they were sent.
 pub type Trace = Vec<Record>;
-
-/// What the packets of one group pass through.
-struct Link {
-    nodes: Vec<Passage>,
-    random: Random,
-    counts: Counts,
-    /// By the time of delivery, then by when they were sent.
-    in_flight: BTreeMap<(Duration, u64), Packet>,
-    /// Of the task that delivers, once there is one.
-    waker: Option<Waker>,
-    has_task: bool,
-}
-
-impl Link {
-    fn admit(&mut self, packet: Packet, now: Duration) -> Record {
-        let payload = packet.transport.payload();
-        let mut hasher = DefaultHasher::new();
-        hasher.write(payload);
-        let len = payload.len();
-        let mut fate = Ok(now);
-        for node in &mut self.nodes {
-            fate = fate.and_then(|at| node.pass(len, &mut self.random, at));
-        }
-        let record = Record {
-            sent: now,
-            source: packet.source(),
-            destination: packet.destination(),
-            len,
-            hash: hasher.finish(),
-            fate,
-        };
-        self.counts.sent += 1;
-        match fate {
-            Ok(at) => {
-                self.counts.delivered += 1;
-                self.in_flight.insert((at, self.counts.sent), packet);
-            }
-            Err(Dropped::Lost) => self.counts.lost += 1,
-            Err(Dropped::Overflowed) => self.counts.overflowed += 1,
-        }
-        record
-    }
-
-    /// The next packet whose time has come, else when there is one
-    fn take(&mut self, now: Duration) -> Result<Packet, Option<Duration>> {
-        let Some(first) = self.in_flight.first_entry() else {
-            return Err(None);
-        };
-        let (at, _) = *first.key();
-        if at <= now {
-            Ok(first.remove())
-        } else {
-            Err(Some(at))
-        }
-    }
-}
 
 /// The network, which bach asks for the queues of each socket.
 #[derive(Clone)]
 pub struct Network(Arc<Mutex<State>>);
 
 struct State {
-    links: BTreeMap<String, Link>,
+    to_server: Link,
+    to_client: Link,
+    sockets: Vec<Socket>,
     trace: Trace,
 }
 
+/// A socket that packets can be delivered to.
+struct Socket {
+    addr: SocketAddr,
+    inbox: Sender<Packet>,
+    is_plugged: bool,
+}
+
+impl State {
+    fn link(&mut self, way: Way) -> &mut Link {
+        match way {
+            Way::ToServer => &mut self.to_server,
+            Way::ToClient => &mut self.to_client,
+        }
+    }
+
+    /// The socket that a packet is for. Of those that share a port, the sender's address chooses, as it does in a kernel.
+    fn inbox(&self, packet: &Packet) -> Option<Sender<Packet>> {
+        let (source, destination) = (packet.source(), packet.destination());
+        let bound = || {
+            let is_bound = |socket: &&Socket| socket.is_plugged && socket.addr == destination;
+            self.sockets.iter().filter(is_bound)
+        };
+        let mut hasher = DefaultHasher::new();
+        source.hash(&mut hasher);
+        let count = bound().count().max(1) as u64;
+        let socket = bound().nth((hasher.finish() % count) as usize);
+        socket.map(|socket| socket.inbox.clone())
+    }
+}
+
 impl Network {
-    /// A network whose packets pass through the nodes of their sender's group; those of another group arrive at once.
-    pub fn new<'a>(seed: u64, groups: impl IntoIterator<Item = (&'a str, &'a Vec<Node>)>) -> Self {
-        let links = groups
-            .into_iter()
-            .enumerate()
-            .map(|(index, (group, nodes))| {
-                let link = Link {
-                    nodes: nodes.iter().copied().map(Passage::new).collect(),
-                    random: Random::new(mix(seed, index as u64)),
-                    counts: Counts::default(),
-                    in_flight: BTreeMap::new(),
-                    waker: None,
-                    has_task: false,
-                };
-                (group.to_owned(), link)
-            });
+    /// A network with these nodes in either direction.
+    pub fn new(seed: u64, to_server: &[Node], to_client: &[Node]) -> Self {
         Self(Arc::new(Mutex::new(State {
-            links: links.collect(),
+            to_server: Link::new(to_server, Random::new(mix(seed, 0))),
+            to_client: Link::new(to_client, Random::new(mix(seed, 1))),
+            sockets: Vec::new(),
             trace: Trace::new(),
         })))
     }
@@ -167,14 +167,29 @@ impl Network {
         self.state().trace.len() as u64
     }
 
-    /// What became of the packets of `group`.
-    pub fn counts(&self, group: &str) -> Counts {
+    /// What became of the packets of one direction.
+    pub fn counts(&self, way: Way) -> Counts {
+        self.state().link(way).counts
+    }
+
+    /// The nodes of one direction, and how often each did what it is for.
+    pub fn acts(&self, way: Way) -> Vec<(Node, u64)> {
+        self.state().link(way).acts()
+    }
+
+    /// From now on, the sockets that are bound to `addr` neither send nor receive, as if their process was gone. Ones that
+    /// are bound there later do.
+    pub fn unplug(&self, addr: SocketAddr) {
+        for socket in &mut self.state().sockets {
+            socket.is_plugged &= socket.addr != addr;
+        }
+    }
+
+    /// Whether a socket is bound to `addr` and was not unplugged.
+    pub fn is_bound(&self, addr: SocketAddr) -> bool {
         let state = self.state();
-        state
-            .links
-            .get(group)
-            .map(|link| link.counts)
-            .unwrap_or_default()
+        let mut sockets = state.sockets.iter();
+        sockets.any(|socket| socket.is_plugged && socket.addr == addr)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -183,12 +198,13 @@ impl Network {
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn admit(&self, group: &str, packet: Packet) {
+    fn admit(&self, way: Way, socket: usize, packet: Packet) {
         let waker = {
             let mut state = self.state();
-            let Some(link) = state.links.get_mut(group) else {
+            if state.sockets.get(socket).is_none_or(|it| !it.is_plugged) {
                 return;
-            };
+            }
+            let link = state.link(way);
             let record = link.admit(packet, Instant::now().elapsed_since_start());
             let waker = link.waker.take();
             state.trace.push(record);
@@ -199,18 +215,11 @@ impl Network {
         }
     }
 
-    /// Waits for the next delivery of `group`
-    fn poll_take(
-        &self,
-        group: &str,
-        alarm: &mut Option<Sleep>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Packet> {
+    /// Waits for the next delivery
+    fn poll_take(&self, way: Way, alarm: &mut Option<Sleep>, cx: &mut Context<'_>) -> Poll<Packet> {
         loop {
             let mut state = self.state();
-            let Some(link) = state.links.get_mut(group) else {
-                return Poll::Pending;
-            };
+            let link = state.link(way);
             let next = link.take(Instant::now().elapsed_since_start());
             link.waker = Some(cx.waker().clone());
             drop(state);
@@ -227,11 +236,15 @@ impl Network {
         }
     }
 
-    async fn deliver(self, group: String, dispatch: Dispatch) {
+    async fn deliver(self, way: Way) {
         let mut alarm = None;
         loop {
-            let packet = poll_fn(|cx| self.poll_take(&group, &mut alarm, cx)).await;
-            dispatch.send(packet).await;
+            let packet = poll_fn(|cx| self.poll_take(way, &mut alarm, cx)).await;
+            let inbox = self.state().inbox(&packet);
+            if let Some(mut inbox) = inbox {
+                // a socket that is gone receives nothing
+                let _ = inbox.push_nowait(packet).await;
+            }
         }
     }
 }
@@ -241,11 +254,14 @@ impl Allocator for Network {
         &mut self,
         group: &Group,
         addr: SocketAddr,
-        dispatch: &Dispatch,
+        _dispatch: &Dispatch,
         _monitors: &monitor::List,
         _pcaps: &mut pcap::Registry,
     ) -> PacketQueue {
-        let group = group.name();
+        let way = match group.name() == SERVER {
+            true => Way::ToClient,
+            false => Way::ToServer,
+        };
         // endless, as the nodes are where packets are dropped
         let (local_sender, mut outbound) = vec_deque::Queue::builder()
             .build::<Segments>()
@@ -256,20 +272,30 @@ impl Allocator for Network {
             .mutex()
             .channel();
 
-        let is_first = match self.state().links.get_mut(&group) {
-            Some(link) => !std::mem::replace(&mut link.has_task, true),
-            None => false,
+        let (socket, is_first) = {
+            let mut state = self.state();
+            state.sockets.push(Socket {
+                addr,
+                inbox: remote_sender.clone(),
+                is_plugged: true,
+            });
+            let is_first = !std::mem::replace(&mut state.link(way).has_task, true);
+            (state.sockets.len() - 1, is_first)
         };
         if is_first {
-            let deliver = self.clone().deliver(group.clone(), dispatch.clone());
-            deliver.spawn_named(format_args!("network/{group}"));
+            let deliver = self.clone().deliver(way);
+            deliver.spawn_named(format_args!("network/{way:?}"));
         }
         let network = self.clone();
         async move {
             while let Ok(segments) = outbound.recv().await {
                 for packet in segments {
-                    network.admit(&group, packet);
+                    network.admit(way, socket, packet);
                 }
+            }
+            // the socket is closed
+            if let Some(socket) = network.state().sockets.get_mut(socket) {
+                socket.is_plugged = false;
             }
         }
         .spawn_named(format_args!("network/{addr}"));

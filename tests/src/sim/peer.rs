@@ -10,7 +10,11 @@ use published_dc as old;
 use published_dc::path::secret::{map::Peer, Map};
 use s2n_quic_core::buffer::reader::storage::Empty;
 use s2n_quic_dc::{self as new, testing::secrets};
-use s2n_quic_dc::{socket::Options, stream::metrics::Metrics, testing::secrets::Agreement};
+use s2n_quic_dc::{
+    socket::{Options, ReusePort},
+    stream::metrics::Metrics,
+    testing::secrets::Agreement,
+};
 use std::{
     future::ready,
     io,
@@ -30,6 +34,8 @@ pub struct Socket {
     pub max_bytes_per_second: Option<usize>,
     /// Bytes that the receive windows of an end may grow by; the environment's default if `None`.
     pub max_receive_window_bytes: Option<usize>,
+    /// Whether even a single one shares its port, so that the socket of a process that is gone is not in the way of the next one.
+    pub shares_port: bool,
 }
 
 impl Default for Socket {
@@ -40,6 +46,7 @@ impl Default for Socket {
             count: 1,
             max_bytes_per_second: None,
             max_receive_window_bytes: None,
+            shares_port: false,
         }
     }
 }
@@ -76,6 +83,10 @@ impl Endpoint {
         let map = secrets::map();
         let mut options = Options::new((Ipv4Addr::UNSPECIFIED, port).into());
         options.gro = socket.joins;
+        if socket.shares_port {
+            options.reuse_port = ReusePort::BeforeBind;
+        }
+        let reuse_port = socket.shares_port || socket.count > 1;
         let (kind, addr) = match side {
             Side::Old => {
                 use old::stream::{
@@ -84,7 +95,7 @@ impl Endpoint {
                 };
                 let (sender, streams) = accept::channel(BACKLOG);
                 let mut config = Config::new(map.clone());
-                config.reuse_port = socket.count > 1;
+                config.reuse_port = reuse_port;
                 let env = Builder::new(Subscriber::default())
                     .with_threads(socket.count)
                     .with_socket_options(options)
@@ -111,10 +122,10 @@ impl Endpoint {
                 let (sender, streams) = accept::channel(BACKLOG);
                 let mut config = Config::new(map.clone());
                 config.max_bytes_per_second = socket.max_bytes_per_second;
-                config.reuse_port = socket.count > 1;
                 if let Some(bytes) = socket.max_receive_window_bytes {
                     config.max_receive_window_bytes = bytes;
                 }
+                config.reuse_port = reuse_port;
                 let env = Builder::new(Subscriber::default())
                     .with_threads(socket.count)
                     .with_max_segments(socket.max_segments)
@@ -144,10 +155,10 @@ impl Endpoint {
         self.addr
     }
 
-    /// Has both ends know the same secret, this one as the server.
-    pub fn share_secret(&self, client: &Self, agreed: &Agreement) {
+    /// Has both ends know the same secret, this one as the server. `number` tells the clients of a server apart.
+    pub fn share_secret(&self, client: &Self, number: u8, agreed: &Agreement) {
         secrets::share(
-            SECRET,
+            SECRET.wrapping_add(number),
             (&client.map, client.addr),
             (&self.map, self.addr),
             agreed,
@@ -215,8 +226,14 @@ impl Endpoint {
     }
 }
 
-/// More than any simulation opens at once.
+/// Of every client, which has an address of its own.
+pub const CLIENT_PORT: u16 = 50_000;
+
+/// Of the server.
+pub const SERVER_PORT: u16 = 4433;
+
+/// The library's default: streams that wait to be accepted.
 const BACKLOG: usize = 4096;
 
-/// Tells the secret of a simulation's two ends from others, of which there are none yet.
+/// The secret of the first client; arbitrary.
 const SECRET: u8 = 0x5a;

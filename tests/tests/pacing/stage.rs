@@ -10,7 +10,7 @@ use s2n_quic_dc_tests::{
     endpoint::Side,
     sim::{
         network::{Network, Node},
-        peer::{Endpoint, Socket},
+        peer::{Endpoint, Socket, CLIENT_PORT, SERVER_PORT},
     },
 };
 use std::{
@@ -38,8 +38,7 @@ impl Stage {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let groups = [("client", &self.to_server), ("server", &self.to_client)];
-        let network = Network::new(1, groups);
+        let network = Network::new(1, &self.to_server, &self.to_client);
         let mut runtime = Runtime::new().with_net_queues(Some(Box::new(network.clone())));
         let output = Arc::new(Mutex::new(None));
         let slot = output.clone();
@@ -59,11 +58,11 @@ impl Stage {
 }
 
 async fn bind(network: Network, socket: Socket) -> Ends {
-    let server = async { Endpoint::bind(Side::New, 4433, Socket::default()).unwrap() };
+    let server = async { Endpoint::bind(Side::New, SERVER_PORT, Socket::default()).unwrap() };
     let server = server.group("server").await;
-    let client = async move { Endpoint::bind(Side::New, 0, socket).unwrap() };
+    let client = async move { Endpoint::bind(Side::New, CLIENT_PORT, socket).unwrap() };
     let client = client.group("client").await;
-    server.share_secret(&client, &Agreement::default());
+    server.share_secret(&client, 0, &Agreement::default());
     Ends {
         network,
         client,

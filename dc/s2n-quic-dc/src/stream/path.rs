@@ -43,8 +43,10 @@ pub(crate) struct Departed {
 
 /// What one control packet acknowledged
 pub(crate) struct Acknowledged {
-    /// Bytes of window that are free again
+    /// Bytes of packets
     pub(crate) bytes: u64,
+    /// Bytes of window that are free again
+    pub(crate) released: u64,
     /// The departure of the newest packet among them
     pub(crate) departed: Departed,
     /// Whether this is the largest number of its space and newly acknowledged: then it gives a round-trip sample
@@ -114,14 +116,24 @@ impl Path {
     }
 
     /// Takes between one and `want` bytes, or has the flow wait its turn
+    ///
+    /// The first packet of a stream, which `is_opening`, does not wait on a silent path: the peer may be back and know nothing of
+    /// those who hold the window.
     pub(crate) fn poll_take(
         &self,
         flow: FlowId,
         want: u64,
+        is_opening: bool,
         waker: &Waker,
         now: Timestamp,
     ) -> (Poll<u64>, Wakes) {
         let mut state = self.state.lock();
+        if is_opening && state.control.is_silent() {
+            let taken = want.min(state.control.datagram_len());
+            state.window.cancel(flow);
+            state.window.take_unchecked(taken);
+            return (Poll::Ready(taken), Wakes::default());
+        }
         let (turn, limit) = (state.control.turn(), state.control.window());
         let taken = state.window.take(flow, want, turn, limit);
         if taken == 0 {
@@ -172,12 +184,12 @@ impl Path {
 
     pub(crate) fn on_ack(&self, acknowledged: Acknowledged, now: Timestamp) -> Wakes {
         let mut state = self.state.lock();
-        let bytes = acknowledged.bytes;
+        let released = acknowledged.released;
         let is_limiting = state.is_window_limiting();
         state
             .control
             .on_acknowledged(acknowledged, is_limiting, now);
-        state.window.release(bytes);
+        state.window.release(released);
         state.grants(now)
     }
 
@@ -202,6 +214,11 @@ impl Path {
     /// How long to wait for an acknowledgement before looking what to make of it
     pub(crate) fn probe_period(&self, backoff: u32) -> Duration {
         self.state.lock().control.probe_period(backoff)
+    }
+
+    /// Whether the peer has left a probe without an answer
+    pub(crate) fn is_silent(&self) -> bool {
+        self.state.lock().control.is_silent()
     }
 
     /// What a stream makes of silence, whose newest packet left at `departed`

@@ -27,6 +27,8 @@ pub(crate) enum Route {
     /// To a stream's sending half
     Control {
         queue_id: u64,
+        credentials: Credentials,
+        source_queue_id: Option<VarInt>,
     },
     /// To the map of secrets, and to a stream if it names one
     SecretControl,
@@ -56,6 +58,8 @@ pub(crate) fn classify(datagram: &mut [u8]) -> Route {
         Packet::Control(packet) => match packet.stream_id() {
             Some(id) => Route::Control {
                 queue_id: id.queue_id().as_u64(),
+                credentials: *packet.credentials(),
+                source_queue_id: packet.source_queue_id(),
             },
             None => Route::Drop(Reason::Unexpected),
         },
@@ -71,6 +75,14 @@ pub(crate) fn secret_control(datagram: &mut [u8]) -> Option<secret_control::Pack
     secret_control::Packet::decode(DecoderBufferMut::new(datagram))
         .ok()
         .map(|(packet, _)| packet)
+}
+
+/// Whether the packet says that a secret is unknown
+pub(crate) fn is_unknown_secret(datagram: &mut [u8]) -> bool {
+    matches!(
+        secret_control(datagram),
+        Some(secret_control::Packet::UnknownPathSecret(_))
+    )
 }
 
 #[cfg(all(test, not(loom)))]

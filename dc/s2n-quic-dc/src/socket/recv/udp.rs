@@ -235,9 +235,13 @@ impl<S: Socket> Worker<S> {
                     self.core.on_secret_control(&packet, arrival.remote, now);
                 }
             }
-            Route::Control { queue_id } => {
+            Route::Control {
+                queue_id,
+                credentials,
+                source_queue_id,
+            } => {
                 let Some(shared) = self.find(queue_id, last) else {
-                    dropped.unroutable.add(1);
+                    self.on_unroutable(&credentials, source_queue_id, arrival.remote, now);
                     return;
                 };
                 let received = shared::Received {
@@ -257,9 +261,13 @@ impl<S: Socket> Worker<S> {
                 Some(shared) => self.push(shared, arrival),
                 None => self.accept(credentials, source_queue_id, arrival, now),
             },
-            Route::Stream { queue_id, .. } => match self.find(queue_id, last) {
+            Route::Stream {
+                queue_id,
+                credentials,
+                source_queue_id,
+            } => match self.find(queue_id, last) {
                 Some(shared) => self.push(shared, arrival),
-                None => dropped.unroutable.add(1),
+                None => self.on_unroutable(&credentials, source_queue_id, arrival.remote, now),
             },
         }
     }
@@ -322,6 +330,28 @@ impl<S: Socket> Worker<S> {
             self.core.counters.dropped.unknown_secret.add(1);
             self.refuse(remote, now);
         }
+    }
+
+    /// The packet is for a stream that is not here (any more). If its secret is not either, this end has lost its state, and the peer is
+    /// told, so that its streams end at once.
+    fn on_unroutable(
+        &mut self,
+        credentials: &credentials::Credentials,
+        source_queue_id: Option<s2n_quic_core::varint::VarInt>,
+        remote: SocketAddr,
+        now: Timestamp,
+    ) {
+        let dropped = &self.core.counters.dropped;
+        self.answer.clear();
+        let map = &self.core.map;
+        let opener = map.open_once(credentials, source_queue_id, &mut self.answer);
+        // a key that is too old is no news to a peer whose stream is over
+        if opener.is_some() || !router::is_unknown_secret(&mut self.answer) {
+            dropped.unroutable.add(1);
+            return;
+        }
+        dropped.unknown_secret.add(1);
+        self.refuse(remote, now);
     }
 
     /// Tells a client that its secret is unknown here

@@ -33,6 +33,9 @@ const MAX_PTO: Duration = Duration::from_millis(250);
 /// How far the path's own probe period is multiplied at most
 const MAX_BACKOFF: u32 = 64;
 
+/// Probes of the whole path without an answer after which it counts as silent
+const SILENT_PROBES: u32 = 2;
+
 /// Timers can't tell apart what is closer than this (RFC 9002, section 6.1.2, recommends 1 ms)
 const GRANULARITY: Duration = Duration::from_millis(1);
 
@@ -89,7 +92,9 @@ pub(crate) enum Verdict {
     Lost,
     /// It asks
     Probe,
-    /// It looks again at this time
+    /// Another one asks for all streams
+    Hold,
+    /// It is too early, until this time
     Wait(Timestamp),
 }
 
@@ -131,14 +136,27 @@ impl Control {
         }
     }
 
+    pub(super) fn datagram_len(&self) -> u64 {
+        u64::from(self.datagram_len)
+    }
+
+    /// Whether probes were sent for the whole path, and nothing was heard since
+    pub(super) fn is_silent(&self) -> bool {
+        self.probing.backoff >= SILENT_PROBES
+    }
+
+    /// Bytes that may be outstanding; none on a silent path, where more would only be lost
     pub(super) fn window(&self) -> u64 {
-        self.congestion.window()
+        match self.is_silent() {
+            true => 0,
+            false => self.congestion.window(),
+        }
     }
 
     /// Bytes of one turn: what may leave in one burst, but some turns to a window, so that acknowledgements come evenly
     pub(super) fn turn(&self) -> u64 {
         let burst = u64::from(self.departures.burst(self.pacing_rate()));
-        burst.min(self.window() / 4)
+        burst.min(self.congestion.window() / 4)
     }
 
     pub(super) fn schedule(&mut self, len: u32, now: Timestamp) -> Timestamp {
@@ -162,7 +180,8 @@ impl Control {
             false => PACING_GAIN,
         };
         let nanos = self.rtt.smoothed_rtt().as_nanos().max(1);
-        let per_second = u128::from(self.window() * gain / divisor) * 1_000_000_000 / nanos;
+        let per_second =
+            u128::from(self.congestion.window() * gain / divisor) * 1_000_000_000 / nanos;
         u64::try_from(per_second).ok()
     }
 
@@ -266,9 +285,10 @@ impl Control {
         now: Timestamp,
     ) -> Verdict {
         let is_overtaken = self.probing.newest.is_some_and(|newest| newest > departed);
-        let is_told_by_others = is_overtaken && self.thresholds().others < self.pto_period(1);
+        let others = self.thresholds().others;
+        let is_told_by_others = is_overtaken && others < self.pto_period(1);
         let period = match is_told_by_others {
-            true => self.probe_period(backoff),
+            true => others,
             false => self.pto_period(backoff),
         };
         // the estimate may have grown since the timer was set
@@ -284,7 +304,7 @@ impl Control {
         }
         let period = self.pto_period(1 << self.probing.backoff.min(MAX_BACKOFF.ilog2()));
         match self.probing.last {
-            Some(last) if last + period > now => Verdict::Wait(last + period),
+            Some(last) if last + period > now => Verdict::Hold,
             _ => {
                 self.probing.last = Some(now);
                 self.probing.backoff += 1;

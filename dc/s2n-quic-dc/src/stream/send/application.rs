@@ -387,7 +387,10 @@ impl<Sub: event::Subscriber> Turn<'_, Sub> {
         };
         let datagram_len = shared.datagram_len();
         let want = queue::window_for(credit, datagram_len);
-        let (taken, more) = shared.path.poll_take(shared.flow, want, cx.waker(), now);
+        let is_opening = send.is_opening();
+        let (taken, more) = shared
+            .path
+            .poll_take(shared.flow, want, is_opening, cx.waker(), now);
         send.wakes.append(more);
         let window = match taken {
             Poll::Ready(window) => window,

@@ -169,6 +169,7 @@ impl State {
                         record,
                         content: Content::Data(data),
                         packet_len: packet_len as u16,
+                        held: packet_len as u16,
                     },
                 ));
                 if packet_len < datagram_len {
@@ -243,14 +244,13 @@ impl State {
 
     /// Sends every lost packet again, as long as there are descriptors
     pub(super) fn transmit_retransmissions(&mut self, shared: &Shared, now: Timestamp) {
-        while let Some((data, packet_len)) = self.retransmissions.pop_front() {
+        while let Some((data, held)) = self.retransmissions.pop_front() {
             if self.records.is_acknowledged(&data) {
-                self.wakes
-                    .append(shared.path.release(u64::from(packet_len), now));
+                self.wakes.append(shared.path.release(u64::from(held), now));
                 continue;
             }
-            if !self.transmit_copy(data, packet_len, shared, now) {
-                self.retransmissions.push_front((data, packet_len));
+            if !self.transmit_copy(data, held, shared, now) {
+                self.retransmissions.push_front((data, held));
                 return;
             }
         }
@@ -258,38 +258,28 @@ impl State {
 
     /// Sends copies of the oldest outstanding packets without calling them lost; nothing if all of them are still in the wheel
     pub(super) fn transmit_probes(&mut self, probes: usize, shared: &Shared, now: Timestamp) {
-        let mut candidates: Vec<(u64, Data, u16)> = self
+        let mut candidates: Vec<(u64, Data)> = self
             .stream
             .iter()
             .chain(self.recovery.iter())
             .filter(|(_, info)| self.records.departed(info.record).is_some())
             .filter_map(|(_, info)| match info.content {
-                Content::Data(data) => Some((data.offset, data, info.packet_len)),
+                Content::Data(data) => Some((data.offset, data)),
                 Content::Probe => None,
             })
             .collect();
-        candidates.sort_by_key(|(offset, data, _)| (*offset, data.number));
-        candidates.dedup_by_key(|(_, data, _)| data.number);
-        for (_, data, packet_len) in candidates.into_iter().take(probes) {
-            // a copy holds window of its own until one of the two is acknowledged
-            shared.path.take_unchecked(u64::from(packet_len));
-            if self.transmit_copy(data, packet_len, shared, now) {
+        candidates.sort_by_key(|(offset, data)| (*offset, data.number));
+        candidates.dedup_by_key(|(_, data)| data.number);
+        for (_, data) in candidates.into_iter().take(probes) {
+            // the original holds the window for both
+            if self.transmit_copy(data, 0, shared, now) {
                 shared.counters().probes.add(1);
-            } else {
-                self.wakes
-                    .append(shared.path.release(u64::from(packet_len), now));
             }
         }
     }
 
-    /// Sends one packet of an earlier transmission again; false when there is no descriptor for it
-    fn transmit_copy(
-        &mut self,
-        data: Data,
-        packet_len: u16,
-        shared: &Shared,
-        now: Timestamp,
-    ) -> bool {
+    /// Sends one packet of an earlier transmission again, which holds `held` bytes of the window; false when there is no descriptor for it
+    fn transmit_copy(&mut self, data: Data, held: u16, shared: &Shared, now: Timestamp) -> bool {
         let Some(message) = self.records.message(data.origin) else {
             return false;
         };
@@ -332,13 +322,14 @@ impl State {
                 sequence: self.numbers.next_sequence(),
                 record,
                 content: Content::Data(data),
-                packet_len,
+                packet_len: len as u16,
+                held,
             },
         );
-        publish_transmitted(shared, number, &data, packet_len, true, now);
+        publish_transmitted(shared, number, &data, len as u16, true, now);
         shared.counters().packets_sent.add(1);
         shared.counters().packets_retransmitted.add(1);
-        let departure = shared.path.schedule(u32::from(packet_len), now);
+        let departure = shared.path.schedule(len as u32, now);
         self.submit(
             record,
             message,
@@ -434,6 +425,7 @@ impl State {
                 record,
                 content: Content::Probe,
                 packet_len: packet_len as u16,
+                held: packet_len as u16,
             },
         );
         self.submit(record, message, Priority::Control, false, now, shared);

@@ -39,6 +39,10 @@ pub(crate) mod transmission;
 /// How far the probe period is multiplied at most; the path limits it in time as well
 const MAX_BACKOFF: u32 = 64;
 
+/// A stream with this backoff was not answered three times. It holds no window then, so that streams which the peer does answer can go on:
+/// persistent congestion (RFC 9002, section 7.6) of this stream alone.
+const STALLED_BACKOFF: u32 = 8;
+
 /// How often a close is sent before the peer counts as gone
 const MAX_CLOSE_ATTEMPTS: u8 = 6;
 
@@ -220,6 +224,9 @@ impl State {
         }
         if self.blocked().is_some_and(Blocked::is_in_line) {
             self.wakes.append(shared.path.reclaim(now));
+            if self.is_opening() && shared.path.is_silent() {
+                self.wakes.push(self.blocked.take().map(|(_, waker)| waker));
+            }
         }
         if self.probe.deadline.is_some_and(|deadline| deadline <= now) {
             self.on_probe_timeout(shared, now);
@@ -249,6 +256,7 @@ impl State {
                 return;
             };
             match shared.path.on_silence(newest, self.probe.backoff, now) {
+                Verdict::Hold => {}
                 Verdict::Wait(until) => {
                     self.probe.deadline = Some(until);
                     return;
@@ -265,7 +273,25 @@ impl State {
             }
         }
         self.probe.backoff = (self.probe.backoff * 2).min(MAX_BACKOFF);
+        if self.probe.backoff >= STALLED_BACKOFF {
+            self.give_window_back(shared, now);
+        }
         self.arm_probe(shared, now);
+    }
+
+    fn give_window_back(&mut self, shared: &Shared, now: Timestamp) {
+        let mut held = self.stream.take_held() + self.recovery.take_held();
+        for (_, bytes) in &mut self.retransmissions {
+            held += u64::from(core::mem::take(bytes));
+        }
+        if held > 0 {
+            self.wakes.append(shared.path.release(held, now));
+        }
+    }
+
+    /// Nothing was sent yet
+    pub(super) fn is_opening(&self) -> bool {
+        self.numbers.stream == 0
     }
 
     /// When the newest packet left that the peer has not acknowledged; `None` if it has not left

@@ -36,8 +36,10 @@ enum Space {
 /// What one control packet acknowledged
 #[derive(Default)]
 struct Acknowledged {
-    /// Bytes of window that are free again
+    /// Bytes of packets
     bytes: u64,
+    /// Bytes of window that are free again
+    released: u64,
     newest: Option<(loss::Newest, Departed)>,
     largest_is_new: bool,
     /// The network marked a packet that the peer had not reported before
@@ -167,6 +169,7 @@ impl State {
     ) {
         let departed = self.records.departed(info.record);
         acknowledged.bytes += u64::from(info.packet_len);
+        acknowledged.released += u64::from(info.held);
         if let Some(departed) = departed {
             let newest = loss::Newest {
                 sequence: info.sequence,
@@ -223,6 +226,7 @@ impl State {
                     self.wakes.append(shared.path.on_ack(
                         path::Acknowledged {
                             bytes: acknowledged.bytes,
+                            released: acknowledged.released,
                             departed,
                             is_rtt_sample: acknowledged.largest_is_new,
                         },
@@ -231,7 +235,7 @@ impl State {
                 }
                 None => self
                     .wakes
-                    .append(shared.path.release(acknowledged.bytes, now)),
+                    .append(shared.path.release(acknowledged.released, now)),
             }
             self.probe.backoff = 1;
             self.probe.deadline = None;
@@ -263,9 +267,9 @@ impl State {
         }
         // those that wait for a descriptor as well, before their origin's name goes to another record
         let mut released = 0;
-        self.retransmissions.retain(|(data, packet_len)| {
+        self.retransmissions.retain(|(data, held)| {
             let is_acknowledged = self.records.is_acknowledged(data);
-            released += u64::from(if is_acknowledged { *packet_len } else { 0 });
+            released += u64::from(if is_acknowledged { *held } else { 0 });
             !is_acknowledged
         });
         if released > 0 {
@@ -277,7 +281,7 @@ impl State {
     pub(super) fn discard(&mut self, info: Info, shared: &Shared, now: Timestamp) {
         self.records.settle(info.record);
         self.wakes
-            .append(shared.path.release(u64::from(info.packet_len), now));
+            .append(shared.path.release(u64::from(info.held), now));
     }
 
     pub(super) fn detect_losses(&mut self, shared: &Shared, now: Timestamp) {
@@ -395,7 +399,7 @@ impl State {
                 is_retransmission: space == Space::Recovery,
             }),
         );
-        self.retransmissions.push_back((data, info.packet_len));
+        self.retransmissions.push_back((data, info.held));
     }
 }
 

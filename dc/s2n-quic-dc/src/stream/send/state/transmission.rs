@@ -24,8 +24,10 @@ pub(crate) struct Info {
     pub(crate) record: RecordId,
     /// What to send again if it is lost
     pub(crate) content: Content,
-    /// Bytes of UDP payload, and the window that they hold
+    /// Bytes of UDP payload
     pub(crate) packet_len: u16,
+    /// Bytes of the path's window that it holds: as many, or none for a copy beside the original and while the peer is silent
+    pub(crate) held: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -280,6 +282,17 @@ impl SentPackets {
             }
         }
         self.trim();
+    }
+
+    /// Takes the window from all of them, and returns how much it was
+    pub(crate) fn take_held(&mut self) -> u64 {
+        let infos = self
+            .entries
+            .iter_mut()
+            .filter_map(|(_, info)| info.as_mut());
+        infos
+            .map(|info| u64::from(core::mem::take(&mut info.held)))
+            .sum()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Info)> {

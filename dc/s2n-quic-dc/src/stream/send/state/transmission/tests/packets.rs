@@ -15,6 +15,7 @@ fn info(sequence: u64) -> Info {
         record: RecordId(0),
         content: Content::Probe,
         packet_len: PACKET,
+        held: PACKET,
     }
 }
 
