@@ -26,6 +26,7 @@ pub(crate) mod endpoint;
 pub mod environment;
 pub(crate) mod events;
 pub mod metrics;
+pub(crate) mod nudge;
 pub(crate) mod path;
 pub mod recv;
 pub mod send;

@@ -61,6 +61,8 @@ pub(crate) struct Path {
 struct State {
     window: Window<Waker>,
     control: Control,
+    /// Streams that want to know when the peer is heard of
+    holding: Wakes,
 }
 
 /// The wakers to wake once every lock is released
@@ -91,6 +93,7 @@ impl Path {
             state: Mutex::new(State {
                 window: Window::default(),
                 control: Control::new(DATAGRAM_LEN, limits),
+                holding: Wakes::default(),
             }),
             admission: Admission::default(),
         })
@@ -190,7 +193,14 @@ impl Path {
             .control
             .on_acknowledged(acknowledged, is_limiting, now);
         state.window.release(released);
-        state.grants(now)
+        let mut wakes = state.grants(now);
+        wakes.append(core::mem::take(&mut state.holding));
+        wakes
+    }
+
+    /// Wakes `waker` when the peer has acknowledged something, of whatever stream
+    pub(crate) fn hold(&self, waker: Waker) {
+        self.state.lock().holding.push(Some(waker));
     }
 
     /// A packet that left at `departed` was lost, or was marked by the network; the window it holds goes over to its

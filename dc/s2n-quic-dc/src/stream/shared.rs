@@ -17,12 +17,14 @@ use crate::{
         address::Address,
         environment::core::{Core, Counters, Shard},
         events::{Event, Events},
+        nudge,
         path::{admission::Permit, Path, Wakes},
         recv, send,
     },
 };
 use core::{
     sync::atomic::{AtomicU64, AtomicU8, Ordering},
+    task::Waker,
     time::Duration,
 };
 use parking_lot::Mutex;
@@ -361,6 +363,18 @@ impl Shared {
             let timers = &self.shard.timers;
             timers.insert(self.queue_id, tick, &self.shard.receiver);
         }
+    }
+
+    /// Has the sending half look at once what to make of silence
+    pub(crate) fn look_now(&self) {
+        let now = self.now();
+        self.send.lock().look_at(now);
+        self.arm(now);
+    }
+
+    /// To be woken when the path is heard of again
+    pub(crate) fn nudge(&self) -> Waker {
+        nudge::waker(&self.core, self.queue_id)
     }
 
     /// Arms the timer for what the sending half waits for

@@ -385,6 +385,10 @@ impl<Sub: event::Subscriber> Turn<'_, Sub> {
                 }
             }
         };
+        if send.is_stalled() {
+            send.block(Blocked::Silence, cx.waker());
+            return Poll::Pending;
+        }
         let datagram_len = shared.datagram_len();
         let want = queue::window_for(credit, datagram_len);
         let is_opening = send.is_opening();

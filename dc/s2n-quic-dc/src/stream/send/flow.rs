@@ -18,6 +18,8 @@ pub(crate) enum Blocked {
     Pending,
     /// The key has sealed as many packets as it may: the next one is used once nothing of the old one is outstanding
     KeyUpdate,
+    /// The peer has not answered for so long that the stream leaves the path to others: any answer helps
+    Silence,
     /// The path's window is full, or it is another stream's turn; the path keeps a line of its own
     Path,
     /// The pool has no descriptor; it keeps a line of its own
@@ -34,7 +36,8 @@ impl Blocked {
 impl From<Blocked> for Reason {
     fn from(blocked: Blocked) -> Self {
         match blocked {
-            Blocked::StreamCredit => Self::StreamCredit,
+            // both times it is the peer who has to say something
+            Blocked::StreamCredit | Blocked::Silence => Self::StreamCredit,
             Blocked::Pending => Self::Pending,
             Blocked::KeyUpdate => Self::KeyUpdate,
             Blocked::Path => Self::PathWindow,

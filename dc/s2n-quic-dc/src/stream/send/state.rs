@@ -119,6 +119,8 @@ impl Numbers {
 pub(crate) struct ProbeTimer {
     pub(super) deadline: Option<Timestamp>,
     backoff: u32,
+    /// Whether the path nudges the stream when it hears of the peer
+    is_holding: bool,
 }
 
 impl State {
@@ -140,6 +142,7 @@ impl State {
             probe: ProbeTimer {
                 deadline: None,
                 backoff: 1,
+                is_holding: false,
             },
             drained: Vec::new(),
             newest: None,
@@ -256,7 +259,11 @@ impl State {
                 return;
             };
             match shared.path.on_silence(newest, self.probe.backoff, now) {
-                Verdict::Hold => {}
+                Verdict::Hold if self.probe.is_holding => {}
+                Verdict::Hold => {
+                    self.probe.is_holding = true;
+                    shared.path.hold(shared.nudge());
+                }
                 Verdict::Wait(until) => {
                     self.probe.deadline = Some(until);
                     return;
@@ -273,12 +280,21 @@ impl State {
             }
         }
         self.probe.backoff = (self.probe.backoff * 2).min(MAX_BACKOFF);
-        if self.probe.backoff >= STALLED_BACKOFF {
+        if self.is_stalled() {
             self.give_window_back(shared, now);
         }
         self.arm_probe(shared, now);
     }
 
+    /// The path has heard of the peer
+    pub(crate) fn look_at(&mut self, now: Timestamp) {
+        self.probe.is_holding = false;
+        if self.probe.deadline.is_some() {
+            self.probe.deadline = Some(now);
+        }
+    }
+
+    /// Leaves the path's window to streams that the peer answers
     fn give_window_back(&mut self, shared: &Shared, now: Timestamp) {
         let mut held = self.stream.take_held() + self.recovery.take_held();
         for (_, bytes) in &mut self.retransmissions {
@@ -287,6 +303,15 @@ impl State {
         if held > 0 {
             self.wakes.append(shared.path.release(held, now));
         }
+        if let Some((blocked @ Blocked::Path, _)) = &mut self.blocked {
+            *blocked = Blocked::Silence;
+            self.wakes.append(shared.path.cancel(shared.flow, now));
+        }
+    }
+
+    /// Whether the peer has left so many probes without an answer that nothing new is sent
+    pub(super) fn is_stalled(&self) -> bool {
+        self.probe.backoff >= STALLED_BACKOFF
     }
 
     /// Nothing was sent yet
@@ -451,6 +476,7 @@ impl State {
             Some((Blocked::StreamCredit, _)) => self.flow.available(1).is_ok(),
             Some((Blocked::Pending, _)) => self.flow.available(0).is_ok(),
             Some((Blocked::KeyUpdate, _)) => self.unacknowledged == 0,
+            Some((Blocked::Silence, _)) => !self.is_stalled(),
             // the path and the pool wake their own waiters
             Some((Blocked::Path | Blocked::Pool, _)) => false,
         };
