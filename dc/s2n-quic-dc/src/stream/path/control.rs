@@ -33,8 +33,11 @@ const MAX_PTO: Duration = Duration::from_millis(250);
 /// How far the path's own probe period is multiplied at most
 const MAX_BACKOFF: u32 = 64;
 
-/// Probes of the whole path without an answer after which it counts as silent
-const SILENT_PROBES: u32 = 2;
+/// Streams that probe a silent path in one period: enough that some get through where half of all packets are lost
+const PROBES_PER_ROUND: u32 = 8;
+
+/// Rounds of them without an answer after which the path counts as silent
+const SILENT_ROUNDS: u32 = 2;
 
 /// Timers can't tell apart what is closer than this (RFC 9002, section 6.1.2, recommends 1 ms)
 const GRANULARITY: Duration = Duration::from_millis(1);
@@ -92,7 +95,7 @@ pub(crate) enum Verdict {
     Lost,
     /// It asks
     Probe,
-    /// Another one asks for all streams
+    /// Others ask for all streams
     Hold,
     /// It is too early, until this time
     Wait(Timestamp),
@@ -103,9 +106,9 @@ pub(crate) enum Verdict {
 struct Probing {
     /// The departure of the newest packet that the peer has acknowledged
     newest: Option<Timestamp>,
-    /// When a probe was last let through because the whole path was silent
-    last: Option<Timestamp>,
-    /// Doubles with each of these until something is acknowledged
+    /// When streams were last let through because the whole path was silent, and how many
+    round: Option<(Timestamp, u32)>,
+    /// Rounds since something was acknowledged; each takes twice as long
     backoff: u32,
 }
 
@@ -142,7 +145,7 @@ impl Control {
 
     /// Whether probes were sent for the whole path, and nothing was heard since
     pub(super) fn is_silent(&self) -> bool {
-        self.probing.backoff >= SILENT_PROBES
+        self.probing.backoff >= SILENT_ROUNDS
     }
 
     /// Bytes that may be outstanding; none on a silent path, where more would only be lost
@@ -277,7 +280,7 @@ impl Control {
     ///
     /// If the peer has acknowledged what left later, from whatever stream, this stream's packets are lost, unless acknowledgements were found
     /// to come in any order. If it has not, then nothing is known to be wrong with this stream in particular: the path is
-    /// slower than it was, or it is down. One probe per period finds that out for all streams.
+    /// slower than it was, or it is down. A few streams that probe in each period find that out for all of them.
     pub(super) fn on_silence(
         &mut self,
         departed: Timestamp,
@@ -303,14 +306,19 @@ impl Control {
             return Verdict::Probe;
         }
         let period = self.pto_period(1 << self.probing.backoff.min(MAX_BACKOFF.ilog2()));
-        match self.probing.last {
-            Some(last) if last + period > now => Verdict::Hold,
-            _ => {
-                self.probing.last = Some(now);
+        match &mut self.probing.round {
+            Some((began, probes)) if *began + period > now => {
+                if *probes == PROBES_PER_ROUND {
+                    return Verdict::Hold;
+                }
+                *probes += 1;
+            }
+            round => {
+                *round = Some((now, 1));
                 self.probing.backoff += 1;
-                Verdict::Probe
             }
         }
+        Verdict::Probe
     }
 }
 

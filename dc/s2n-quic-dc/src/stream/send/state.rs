@@ -39,9 +39,9 @@ pub(crate) mod transmission;
 /// How far the probe period is multiplied at most; the path limits it in time as well
 const MAX_BACKOFF: u32 = 64;
 
-/// A stream with this backoff was not answered three times. It holds no window then, so that streams which the peer does answer can go on:
+/// A stream with this backoff was not answered five times. It holds no window then, so that streams which the peer does answer can go on:
 /// persistent congestion (RFC 9002, section 7.6) of this stream alone.
-const STALLED_BACKOFF: u32 = 8;
+const STALLED_BACKOFF: u32 = 32;
 
 /// How often a close is sent before the peer counts as gone
 const MAX_CLOSE_ATTEMPTS: u8 = 6;
