@@ -216,6 +216,27 @@ async fn the_ceilings_of_client_and_server_are_moved_apart() {
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
 }
 
+#[tokio::test]
+async fn a_builder_hands_everything_to_the_tuning() {
+    let tuned = client::Builder::default().with_tuning(|config| config.pool.max_bytes = 32 << 20);
+    let pair = Pair::with(tuned).await;
+    assert_eq!(pair.client.metrics().pool.max_bytes, 32 << 20);
+
+    let client = client::Builder::default()
+        .with_tuning(|config| config.max_bytes_per_second = Some(1))
+        .build(pair.client.handshake_state().clone(), Subscriber::default());
+    let error = client.map(drop).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("max_bytes_per_second is 1,"));
+
+    let server = server::Builder::default()
+        .with_address(ANY_PORT)
+        .with_tuning(|config| config.max_in_flight_transmissions = 0)
+        .build(pair.server.handshake_state().clone(), Subscriber::default());
+    let error = server.map(drop).unwrap_err();
+    assert!(error.to_string().contains("max_in_flight_transmissions"));
+}
+
 async fn answer_hello(mut stream: Stream<Subscriber>) {
     read_to_end(&mut stream).await.unwrap();
     // a client without room for the answer may be gone by now

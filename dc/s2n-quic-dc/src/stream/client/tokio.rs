@@ -280,6 +280,7 @@ pub struct Builder {
     send_buffer: Option<usize>,
     recv_buffer: Option<usize>,
     fail_fast_on_missing_psk: bool,
+    tuning: Option<udp::Tuning>,
 }
 
 impl Builder {
@@ -325,6 +326,14 @@ impl Builder {
         self
     }
 
+    /// Changes what has no method of its own here, such as the limits of memory, of transmissions in flight and of the rate to one peer
+    ///
+    /// `tune` is called by [`Self::build`], which then checks the result, and sets what has a method.
+    pub fn with_tuning(mut self, tune: impl FnOnce(&mut udp::Config) + Send + 'static) -> Self {
+        self.tuning = Some(Box::new(tune));
+        self
+    }
+
     /// Whether opening a stream fails at once if no secret is cached for the peer, instead of waiting for a handshake.
     ///
     /// The handshake is then started in the background, for the attempts to come, and the error carries
@@ -344,7 +353,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// * [`io::ErrorKind::InvalidInput`] if the number of background threads is 0.
+    /// * [`io::ErrorKind::InvalidInput`] if the number of background threads is 0, or what was [tuned](Self::with_tuning) is out of range.
     /// * Whatever keeps the sockets from being bound or the threads from being started.
     pub fn build<H: Handshake + Clone, S: event::Subscriber + Clone>(
         self,
@@ -357,9 +366,14 @@ impl Builder {
             ));
         }
 
+        let options = self.socket_options(handshake.local_addr()?);
+        let mut config = udp::Config::new(handshake.map().clone());
+        if let Some(tune) = self.tuning {
+            tune(&mut config);
+        }
         let mut env = env::Builder::new(subscriber)
-            .with_socket_options(self.socket_options(handshake.local_addr()?))
-            .with_pool(udp::Config::new(handshake.map().clone()));
+            .with_socket_options(options)
+            .with_pool(config);
 
         if let Some(threads) = self.background_threads {
             env = env.with_threads(threads);

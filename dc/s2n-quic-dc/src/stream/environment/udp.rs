@@ -68,6 +68,9 @@ pub struct Config {
     pub max_receive_window_bytes: usize,
 }
 
+/// A change to a [`Config`] that is made when everything else is known
+pub(crate) type Tuning = Box<dyn FnOnce(&mut Config) + Send>;
+
 /// A value of a [`Config`] is out of range
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} is {value}, allowed are {} to {}", range.start(), range.end())]

@@ -170,6 +170,7 @@ pub struct Builder {
     send_buffer: Option<usize>,
     recv_buffer: Option<usize>,
     reuse_addr: bool,
+    tuning: Option<udp::Tuning>,
 }
 
 impl Default for Builder {
@@ -183,6 +184,7 @@ impl Default for Builder {
             send_buffer: None,
             recv_buffer: None,
             reuse_addr: false,
+            tuning: None,
         }
     }
 }
@@ -247,6 +249,14 @@ impl Builder {
         self
     }
 
+    /// Changes what has no method of its own here, such as the limits of memory, of transmissions in flight and of the rate to one peer
+    ///
+    /// `tune` is called by [`Self::build`], which then checks the result, and sets what has a method.
+    pub fn with_tuning(mut self, tune: impl FnOnce(&mut udp::Config) + Send + 'static) -> Self {
+        self.tuning = Some(Box::new(tune));
+        self
+    }
+
     /// Whether the address may be bound while another socket with this option holds it (`SO_REUSEADDR`).
     ///
     /// On Linux, the socket that was bound last receives what is sent to the address.
@@ -259,7 +269,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// * [`io::ErrorKind::InvalidInput`] if UDP is not enabled.
+    /// * [`io::ErrorKind::InvalidInput`] if UDP is not enabled, or what was [tuned](Self::with_tuning) is out of range.
     /// * [`io::ErrorKind::AddrInUse`] and whatever else keeps the sockets from being bound or the threads from being
     ///   started.
     pub fn build<H: Handshake + Clone, S: event::Subscriber + Clone>(
@@ -270,15 +280,19 @@ impl Builder {
         self.check_protocols()?;
 
         let workers = self.workers.map_or_else(default_workers, NonZeroUsize::get);
+        let options = self.socket_options();
 
         let mut pool = udp::Config::new(handshake.map().clone());
+        if let Some(tune) = self.tuning {
+            tune(&mut pool);
+        }
         pool.reuse_port = workers > 1;
 
         let (sender, streams) = accept::channel(self.backlog);
 
         let env = env::Builder::new(subscriber)
             .with_threads(workers)
-            .with_socket_options(self.socket_options())
+            .with_socket_options(options)
             .with_pool(pool)
             .with_acceptor(sender)
             .build()?;
