@@ -13,6 +13,7 @@ mod bad_input;
 mod behaviour;
 mod interop;
 mod interop_relay;
+mod many;
 #[cfg(feature = "sim")]
 mod pacing;
 #[cfg(feature = "sim")]
