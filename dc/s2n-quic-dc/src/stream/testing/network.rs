@@ -156,6 +156,8 @@ pub(crate) enum Fate {
     Duplicate,
     /// Delivered later than the others
     Hold(Duration),
+    /// Delivered with a mark of congestion
+    Mark,
 }
 
 /// A datagram that a socket has taken
@@ -393,7 +395,7 @@ impl Socket for SimSocket {
             sent.fate = (state.faults)(&sent);
             let due = now + state.delay;
             let arrivals: &[u64] = match sent.fate {
-                Fate::Deliver => &[due],
+                Fate::Deliver | Fate::Mark => &[due],
                 Fate::Drop => &[],
                 Fate::Duplicate => &[due, due],
                 Fate::Hold(extra) => &[due + extra.as_micros() as u64],
@@ -402,7 +404,10 @@ impl Socket for SimSocket {
                 state.sequence += 1;
                 let datagram = Datagram {
                     bytes: bytes.to_vec(),
-                    ecn: message.ecn,
+                    ecn: match sent.fate {
+                        Fate::Mark => ExplicitCongestionNotification::Ce,
+                        _ => message.ecn,
+                    },
                 };
                 let to = self.side.other();
                 let key = (*due, state.sequence);

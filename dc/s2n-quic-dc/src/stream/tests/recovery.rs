@@ -316,3 +316,77 @@ fn a_packet_that_is_only_a_little_late_is_not_sent_again() {
     assert_eq!(pair.network.sent(Side::Client, Kind::is_retransmission), []);
     assert_eq!(pair.client.metrics().packets_lost, 0);
 }
+
+/// Writes a megabyte, of which the network delays every hundredth packet by `late`
+fn transfer_reordered(late: Duration) -> Pair {
+    let bytes = pattern(1_000_000, 1);
+    let mut pair = Pair::new(Options::default());
+    let (read, _) = transfer(&mut pair, &bytes, move |sent| match sent.kind {
+        Kind::Data(data) if sent.kind.is_first_send() && data.number % 100 == 50 => {
+            Fate::Hold(late)
+        }
+        _ => Fate::Deliver,
+    });
+    assert!(read == bytes);
+    pair
+}
+
+#[test]
+fn a_packet_that_arrives_after_it_was_called_lost_is_given_more_time_from_then_on() {
+    let pair = transfer_reordered(MILLISECOND / 2);
+    let metrics = pair.client.metrics();
+    assert!(metrics.spurious_losses > 0, "{metrics:#?}");
+    // seven packets are late by the same time, and the first ones teach it
+    assert!(metrics.packets_lost <= 4, "{metrics:#?}");
+    assert_eq!(metrics.spurious_losses, metrics.packets_lost);
+    let (_, window) = pair.client.path().usage();
+    assert!(window > 500_000, "{window}: it was not given back");
+}
+
+#[test]
+fn a_mark_of_the_network_shrinks_the_window_and_loses_nothing() {
+    let bytes = pattern(2_000_000, 1);
+    let limits = [false, true].map(|marks| {
+        let mut pair = Pair::new(Options::default());
+        let (read, again) = transfer(&mut pair, &bytes, move |sent| {
+            if marks && is_number(sent, &[300]) {
+                Fate::Mark
+            } else {
+                Fate::Deliver
+            }
+        });
+        assert!(read == bytes);
+        assert_eq!(again, []);
+        assert_eq!(pair.client.metrics().packets_lost, 0);
+        pair.client.path().usage().1
+    });
+    assert!(limits[1] < limits[0] * 3 / 4, "{limits:?}");
+}
+
+#[test]
+fn a_stream_that_is_not_answered_leaves_the_window_to_others() {
+    let mut pair = Pair::new(Options::default());
+    let (mut silent, _silent_server) = pair.connect();
+    let (mut heard, mut heard_server) = pair.connect();
+    pair.run_for(10 * MILLISECOND);
+    // of the first stream everything is lost: it is told by the size of its packets
+    pair.network.set_faults(|sent| {
+        if sent.side == Side::Client && sent.bytes.len() > 1000 {
+            Fate::Drop
+        } else {
+            Fate::Deliver
+        }
+    });
+    let bytes = pattern(200_000, 1);
+    assert!(write_now(&mut silent, &bytes) > 0);
+    let (outstanding, _) = pair.client.path().usage();
+    assert!(outstanding > 10_000);
+    pair.run_for(2 * SECOND);
+    assert_eq!(pair.client.path().usage().0, 0);
+    for _ in 0..10 {
+        let writing = async { heard.write_from(&mut &[1; 500][..]).await };
+        pair.block_on(writing, 20 * MILLISECOND).unwrap();
+        let reading = async { heard_server.read_into(&mut Vec::<u8>::new()).await };
+        pair.block_on(reading, 20 * MILLISECOND).unwrap();
+    }
+}
