@@ -16,8 +16,8 @@ use parking_lot::Mutex;
 use s2n_quic_core::{inet::ExplicitCongestionNotification, time::Timestamp};
 use std::{collections::VecDeque, net::SocketAddr};
 
-/// Packets that wait for a stream at most. A peer that keeps to its window stays far below; what comes on top of that is dropped
-/// unacknowledged, so it is sent again.
+/// Packets that wait for a stream at most: far more than its reader leaves before the worker opens them, see
+/// [`MAX_PILE`](super::worker::MAX_PILE). What comes on top of that is dropped unacknowledged, so it is sent again.
 const MAX_PACKETS: usize = 4096;
 
 /// A packet on its way from the socket to the stream
