@@ -8,6 +8,8 @@
 //!
 //! The one rule: nothing is done about the memory that a service would not do.
 
+#![expect(clippy::disallowed_methods, reason = "it measures time")]
+
 use futures_util::future::join_all;
 use s2n_quic_dc_benches::ends::Ends;
 use std::{

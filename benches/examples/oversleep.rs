@@ -7,6 +7,8 @@
 //!
 //! The one rule: each way sleeps alone, as a worker that has nothing else to do.
 
+#![expect(clippy::disallowed_methods, reason = "it measures time")]
+
 use hdrhistogram::Histogram;
 use nix::{
     poll::{ppoll, PollFd, PollFlags},

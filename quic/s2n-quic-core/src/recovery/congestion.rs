@@ -5,7 +5,7 @@
 //! The plain algorithm is BIC (Xu, Harfoush and Rhee, "Binary Increase Congestion Control for Fast Long-Distance Networks",
 //! INFOCOM 2004): after a loss, the window is searched between what was too much and what is left by halving the
 //! distance once per round trip, and beyond what was too much by doubling the step. Before the first loss it doubles, until the delay says that a
-//! queue builds up: see [`slow_start`](super::slow_start).
+//! queue builds up (HyStart++, RFC 9406, in `slow_start`).
 //!
 //! Why not a model of the path's rate: in a datacenter the round trip is that of the hosts. It is tens of microseconds when they are
 //! idle and milliseconds when a processor is busy, so a window of rate times smallest round trip is smaller than one batch,

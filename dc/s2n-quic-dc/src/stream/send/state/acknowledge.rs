@@ -293,28 +293,15 @@ impl State {
         }
         let thresholds = shared.path.loss_thresholds();
         let mut next_deadline = None;
-        let mut lost = Vec::new();
-        for (space, packets) in [
-            (Space::Stream, &mut self.stream),
-            (Space::Recovery, &mut self.recovery),
-        ] {
-            let records = &self.records;
-            packets.remove_if(
-                |_, info| {
-                    let Some(departed) = records.departed(info.record) else {
-                        return false;
-                    };
-                    match loss::detect(info.sequence, departed.time, newest, thresholds, now) {
-                        loss::Outcome::Lost => true,
-                        loss::Outcome::NotLostYet(deadline) => {
-                            next_deadline = min_option(next_deadline, deadline);
-                            false
-                        }
-                    }
-                },
-                |number, info| lost.push((space, number, info)),
-            );
-        }
+        let lost = self.take_if(|info, departed| {
+            match loss::detect(info.sequence, departed.time, newest, thresholds, now) {
+                loss::Outcome::Lost => true,
+                loss::Outcome::NotLostYet(deadline) => {
+                    next_deadline = min_option(next_deadline, deadline);
+                    false
+                }
+            }
+        });
         self.loss_deadline = next_deadline;
 
         for (space, number, info) in lost {
@@ -322,19 +309,28 @@ impl State {
         }
     }
 
-    /// Everything that has left is lost: later packets of other streams have arrived
-    pub(super) fn on_overtaken(&mut self, shared: &Shared, now: Timestamp) {
-        let mut lost = Vec::new();
+    /// Takes out what has left and `f` says
+    fn take_if(&mut self, mut f: impl FnMut(&Info, Departed) -> bool) -> Vec<(Space, u64, Info)> {
+        let mut taken = Vec::new();
         for (space, packets) in [
             (Space::Stream, &mut self.stream),
             (Space::Recovery, &mut self.recovery),
         ] {
             let records = &self.records;
             packets.remove_if(
-                |_, info| records.departed(info.record).is_some(),
-                |number, info| lost.push((space, number, info)),
+                |_, info| {
+                    let departed = records.departed(info.record);
+                    departed.is_some_and(|departed| f(info, departed))
+                },
+                |number, info| taken.push((space, number, info)),
             );
         }
+        taken
+    }
+
+    /// Everything that has left is lost: later packets of other streams have arrived
+    pub(super) fn on_overtaken(&mut self, shared: &Shared, now: Timestamp) {
+        let lost = self.take_if(|_, _| true);
         for (space, number, info) in lost {
             self.on_packet_lost(space, number, info, shared, now);
         }
