@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What is measured against something else: the criterion benches in `benches/`, one file per structure, and the `compare`
-//! command, which runs one workload over this stack and over its peers.
+//! What is measured against something else: the criterion benches in `benches/`, one file per structure, the `compare`
+//! command, which runs one workload over this stack and over its peers, and the `sweep` command, which runs uploads with one setting
+//! after the other.
 //!
 //! The one rule: a figure is only worth something beside another one of the same run, so everything here is configured alike,
 //! and says how.
@@ -12,6 +13,7 @@
 //!                        ▼
 //!                 compare::child ──▶ system::{wheel, published, quinn, s2n_quic, tcp_tls}  ──▶ the engine of dc-perf
 //!                                    system::flood (raw-udp, ceiling)                      ──▶ two threads
+//! bin/sweep ──▶ sweep::{measure, relay, table, plot}
 //! benches/* ──▶ ends (client and server), batch (sealing and opening)
 //! ```
 
@@ -20,5 +22,6 @@ pub mod buffers;
 pub mod compare;
 pub mod ends;
 pub mod settings;
+pub mod sweep;
 pub mod system;
 pub mod tls;

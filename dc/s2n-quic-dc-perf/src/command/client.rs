@@ -55,6 +55,7 @@ async fn connect(
                     mtu: workload.mtu,
                     trust: trust.clone(),
                     sockets: None,
+                    max_in_flight_transmissions: None,
                 })?),
             };
             ways.push(end.reach(server).await?);

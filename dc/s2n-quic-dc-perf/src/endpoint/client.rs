@@ -40,6 +40,8 @@ pub struct ClientConfig {
     pub trust: Trust,
     /// Sockets for streams, each with two threads; the number of processors if `None`.
     pub sockets: Option<NonZeroUsize>,
+    /// Transmissions that one stream may have in the wheel, 1 to 1024; the library's default if `None`. For measuring that default.
+    pub max_in_flight_transmissions: Option<usize>,
 }
 
 /// A client with secrets and sockets of its own. It ends when it and its ways to servers are dropped, which may be done anywhere.
@@ -56,7 +58,8 @@ impl ClientEnd {
     /// # Errors
     ///
     /// [`StartError::Mtu`] for what is out of range, [`StartError::Tls`] for a certificate that cannot be used,
-    /// [`StartError::Handshake`] and [`StartError::Bind`] if a socket could not be bound.
+    /// [`StartError::Handshake`] and [`StartError::Bind`] if a socket could not be bound; the latter also for a number of transmissions
+    /// that is out of range.
     pub fn start(config: &ClientConfig) -> Result<Self, StartError> {
         let local = local_for(config.server.ip());
         let packet_size = mtu::packet_size(config.mtu, local)?;
@@ -76,6 +79,9 @@ impl ClientEnd {
         let mut builder = Client::builder();
         if let Some(sockets) = config.sockets {
             builder = builder.with_background_threads(sockets.get());
+        }
+        if let Some(limit) = config.max_in_flight_transmissions {
+            builder = builder.with_tuning(move |tuned| tuned.max_in_flight_transmissions = limit);
         }
         let client = builder
             .build(handshake, NoEvents::default())
@@ -143,12 +149,16 @@ impl WheelClient {
     pub const fn path(&self) -> PathMtu {
         self.path
     }
-}
 
-#[cfg(test)]
-impl WheelClient {
-    /// The same way, with streams to another address.
-    pub(super) fn through(&self, streams: SocketAddr) -> Self {
+    /// Where streams go to.
+    #[must_use]
+    pub const fn streams(&self) -> SocketAddr {
+        self.streams
+    }
+
+    /// The same way, with streams to another address: that of something that passes them on to the server.
+    #[must_use]
+    pub fn through(&self, streams: SocketAddr) -> Self {
         Self {
             streams,
             ..self.clone()

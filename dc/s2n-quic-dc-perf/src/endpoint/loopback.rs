@@ -60,6 +60,7 @@ pub async fn loopback(clients: u32, peers: u32, mtu: u16) -> Result<Loopback, St
         mtu,
         trust: Trust::Pinned(vec![identity.fingerprint()]),
         sockets: Some(share(processors, clients)),
+        max_in_flight_transmissions: None,
     };
     let mut ways = Vec::new();
     let mut ends = Vec::new();

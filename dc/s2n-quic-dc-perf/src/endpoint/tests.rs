@@ -57,6 +57,7 @@ async fn reach(server: SocketAddr, mtu: u16, trust: Trust) -> Result<WheelClient
         mtu,
         trust,
         sockets: Some(NonZeroUsize::MIN),
+        max_in_flight_transmissions: None,
     };
     ClientEnd::start(&config)?.reach(server).await
 }
@@ -214,6 +215,7 @@ fn trust_in_nothing_cannot_be_set_up() {
         mtu: 1450,
         trust,
         sockets: None,
+        max_in_flight_transmissions: None,
     };
     let error = ClientEnd::start(&config).err().unwrap();
     let is_file = matches!(error, StartError::Tls(TlsError::Certificate(_)));
@@ -370,6 +372,7 @@ fn a_server_that_was_reached_can_be_reached_again_at_once() {
             mtu: 1450,
             trust: Trust::Pinned(vec![identity.fingerprint()]),
             sockets: Some(NonZeroUsize::MIN),
+            max_in_flight_transmissions: None,
         };
         let mut client = ClientEnd::start(&config).unwrap();
         for server in [&servers[0], &servers[1], &servers[0], &servers[1]] {
@@ -443,5 +446,24 @@ fn too_long_an_answer_is_seen_and_a_much_too_long_one_is_not_kept() {
         let error = client.call(called, 50).await.unwrap_err();
         assert!(error.to_string().contains("51 bytes"), "{error}");
         serving.abort();
+    });
+}
+
+#[test]
+fn a_number_of_transmissions_out_of_range_is_refused() {
+    let config = |limit| ClientConfig {
+        server: localhost(1),
+        mtu: 1450,
+        trust: Trust::Pinned(Vec::new()),
+        sockets: Some(NonZeroUsize::MIN),
+        max_in_flight_transmissions: Some(limit),
+    };
+    run(async {
+        for limit in [0, 1025] {
+            let error = ClientEnd::start(&config(limit)).err().unwrap();
+            let text = format!("max_in_flight_transmissions is {limit}, allowed are 1 to 1024");
+            assert!(error.to_string().contains(&text), "{error}");
+        }
+        ClientEnd::start(&config(64)).unwrap();
     });
 }

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Trains: datagrams of one sender that the kernel joined into one receive (GRO), and takes apart again in one send (GSO).
+//!
+//! The one rule: what leaves has the borders of what came. A train never waits for room to be received in: it is the caller's.
+
+use nix::{
+    cmsg_space,
+    errno::Errno,
+    sys::socket::{
+        recvmsg, sendmsg, setsockopt, sockopt, ControlMessage, ControlMessageOwned, MsgFlags,
+        SockaddrStorage,
+    },
+};
+use std::{
+    io::{self, IoSlice, IoSliceMut},
+    net::UdpSocket,
+    os::fd::AsRawFd as _,
+};
+
+/// More than any train has, in bytes.
+pub(super) const MAX_LEN: usize = 1 << 16;
+
+/// What a receive put into the caller's buffer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Train {
+    /// Bytes of all datagrams.
+    pub(super) len: usize,
+    /// Bytes of each datagram but the last, which may have fewer.
+    pub(super) segment: usize,
+    /// Who sent it.
+    pub(super) from: SockaddrStorage,
+}
+
+/// Lets `socket` join what arrives, and asks for `bytes` in each of its buffers.
+///
+/// # Errors
+///
+/// If the kernel has no GRO for datagrams. Fewer bytes than asked for are no error.
+pub(super) fn prepare(socket: &UdpSocket, bytes: usize) -> io::Result<()> {
+    setsockopt(socket, sockopt::UdpGroSegment, &true)?;
+    // the forced ones need a privilege, the others are cut to the system's limit
+    if setsockopt(socket, sockopt::RcvBufForce, &bytes).is_err() {
+        setsockopt(socket, sockopt::RcvBuf, &bytes)?;
+    }
+    if setsockopt(socket, sockopt::SndBufForce, &bytes).is_err() {
+        setsockopt(socket, sockopt::SndBuf, &bytes)?;
+    }
+    Ok(())
+}
+
+/// Receives a train without waiting for it.
+///
+/// # Errors
+///
+/// [`Errno::EAGAIN`] if there is none, and others of the socket, which may be about what was sent earlier.
+pub(super) fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> nix::Result<Train> {
+    let mut control = cmsg_space!(i32);
+    let mut space = [IoSliceMut::new(buffer)];
+    let message = recvmsg::<SockaddrStorage>(
+        socket.as_raw_fd(),
+        &mut space,
+        Some(&mut control),
+        MsgFlags::MSG_DONTWAIT,
+    )?;
+    let mut segment = message.bytes;
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::UdpGroSegments(len) = control {
+            segment = usize::try_from(len).unwrap_or(segment);
+        }
+    }
+    Ok(Train {
+        len: message.bytes,
+        segment: segment.max(1),
+        from: message.address.ok_or(Errno::EDESTADDRREQ)?,
+    })
+}
+
+/// Sends `bytes` as datagrams of `segment` bytes, to `to` or to the peer that `socket` is connected with.
+///
+/// # Errors
+///
+/// Those of the socket.
+pub(super) fn send(
+    socket: &UdpSocket,
+    bytes: &[u8],
+    segment: usize,
+    to: Option<&SockaddrStorage>,
+) -> nix::Result<()> {
+    let segment = u16::try_from(segment).map_err(|_| Errno::EMSGSIZE)?;
+    let segments = [ControlMessage::UdpGsoSegments(&segment)];
+    // a lone datagram needs no offload
+    let is_train = bytes.len() > usize::from(segment);
+    let control = if is_train { &segments[..] } else { &[] };
+    let bytes = [IoSlice::new(bytes)];
+    loop {
+        match sendmsg(socket.as_raw_fd(), &bytes, control, MsgFlags::empty(), to) {
+            Ok(_) => return Ok(()),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
