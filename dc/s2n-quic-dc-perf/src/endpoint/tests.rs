@@ -458,7 +458,7 @@ fn a_number_of_transmissions_out_of_range_is_refused() {
         sockets: Some(NonZeroUsize::MIN),
         max_in_flight_transmissions: Some(limit),
     };
-    run(async {
+    run(async move {
         for limit in [0, 1025] {
             let error = ClientEnd::start(&config(limit)).err().unwrap();
             let text = format!("max_in_flight_transmissions is {limit}, allowed are 1 to 1024");

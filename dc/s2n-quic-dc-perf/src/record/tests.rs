@@ -69,6 +69,7 @@ fn outcome(kind: Kind) -> Outcome {
             recv_calls: Some(16),
             segments_received: Some(100),
             pool_bytes: Some(0),
+            pool_allocated_bytes: None,
             pool_peak_bytes: Some(12_000),
             wheel_entries: Some(0),
             wheel_peak_entries: Some(77),
