@@ -15,8 +15,8 @@ pub use published_dc::sync::mpsc::Capacity;
 
 /// The default of [`Config::max_in_flight_transmissions`]
 ///
-/// Sixteen batches of 64 KB are about a megabyte: measured with four threads over loopback, 2 pending batches gave 10.7 Gbit/s, 4
-/// gave 11.2 and 16 gave 15.4.
+/// The smallest value within 3 % of the best for one stream alone, which is what the limit matters for: see the sweep in
+/// docs/status.md and benches/sweep.csv.
 const DEFAULT_MAX_IN_FLIGHT_TRANSMISSIONS: usize = 16;
 
 /// The default of [`Config::max_receive_window_bytes`]
