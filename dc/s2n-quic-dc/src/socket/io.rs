@@ -118,28 +118,38 @@ impl Extent {
         segment::count(self.total_len, self.segment_len)
     }
 
-    /// Whether the last packet is as long as the others. Only then can more follow: the kernel cuts at equal distances.
+    /// Whether the last packet is as long as the others, as it is if there is only one. Only then can more follow: the kernel cuts at
+    /// equal distances.
     pub fn ends_full(&self) -> bool {
-        self.segment_len > 0 && self.total_len.is_multiple_of(self.segment_len)
+        let packet_len = self.packet_len();
+        packet_len > 0 && self.total_len.is_multiple_of(packet_len)
     }
 
     /// Appends `next`, if one send can carry both, and returns the outline of the result.
     ///
-    /// Both must agree in address, mark and segment length, this one must end on a full packet, and the result must stay within
-    /// [`segment::MAX_TOTAL`] bytes and `max_segments` packets, which is [`Socket::max_segments`].
+    /// Both must agree in address and mark, this one must end on a full packet, the packets of `next` must be as long as those of this one,
+    /// or one packet that is no longer, and the result must stay within [`segment::MAX_TOTAL`] bytes and `max_segments` packets,
+    /// which is [`Socket::max_segments`].
     pub fn coalesce(&self, next: &Self, max_segments: usize) -> Option<Self> {
-        let alike =
-            self.addr == next.addr && self.ecn == next.ecn && self.segment_len == next.segment_len;
-        if !alike || !self.ends_full() {
+        let packet_len = self.packet_len();
+        let is_alike =
+            next.packet_len() == packet_len || next.segments() == 1 && next.total_len <= packet_len;
+        if self.addr != next.addr || self.ecn != next.ecn || !is_alike || !self.ends_full() {
             return None;
         }
         let joined = Self {
+            segment_len: packet_len,
             total_len: self.total_len.checked_add(next.total_len)?,
             ..*self
         };
         let fits = joined.total_len <= segment::MAX_TOTAL
             && joined.segments() <= max_segments.min(segment::MAX_SEGMENTS);
         fits.then_some(joined)
+    }
+
+    /// The length of every packet but the last; of the only one if there is no other, whatever its segment had room for
+    fn packet_len(&self) -> usize {
+        self.segment_len.min(self.total_len)
     }
 }
 

@@ -35,11 +35,33 @@ fn a_difference_in_address_mark_or_segment_length_keeps_them_apart() {
             ecn: NotEct,
             ..open
         },
-        extent(1200, 1200),
+        extent(1451, 1451),
     ];
     for other in others {
         assert_eq!(open.coalesce(&other, MAX_SEGMENTS), None, "{other:?}");
     }
+}
+
+/// The short messages of many streams leave together, as far as they are equally long
+#[test]
+fn lone_packets_join_at_their_own_length() {
+    let two = extent(1450, 300).coalesce(&extent(1450, 300), MAX_SEGMENTS);
+    assert_eq!(two, Some(extent(300, 600)));
+    let three = two.and_then(|two| two.coalesce(&extent(1200, 300), MAX_SEGMENTS));
+    assert_eq!(three, Some(extent(300, 900)));
+    let last = three.and_then(|three| three.coalesce(&extent(1450, 299), MAX_SEGMENTS));
+    assert_eq!(last, Some(extent(300, 1199)));
+    let closed = last.and_then(|last| last.coalesce(&extent(1450, 299), MAX_SEGMENTS));
+    assert_eq!(closed, None);
+    assert_eq!(
+        extent(1450, 300).coalesce(&extent(1450, 301), MAX_SEGMENTS),
+        None
+    );
+    // a message of several packets keeps their length
+    assert_eq!(
+        extent(300, 300).coalesce(&extent(1450, 1451), MAX_SEGMENTS),
+        None
+    );
 }
 
 #[test]

@@ -224,7 +224,7 @@ fn a_difference_in_address_mark_or_packet_length_makes_a_message_of_its_own_in_t
             ecn: NotEct,
             ..Plan::new(2)
         },
-        Plan::of(3, 1, PACKET + 1),
+        Plan::of(3, 1, PACKET - 1),
         Plan::new(4),
     ];
     for plan in plans {
