@@ -9,6 +9,7 @@
 //!
 //! The one rule: no waker is woken while the path is locked. Methods that may hand out window return the wakers.
 
+use crate::socket::send::udp::Sender;
 use control::Control;
 use core::{
     task::{Poll, Waker},
@@ -23,6 +24,7 @@ use s2n_quic_core::{
     },
     time::Timestamp,
 };
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 pub(crate) mod admission;
@@ -65,23 +67,39 @@ struct State {
     holding: Wakes,
 }
 
-/// The wakers to wake once every lock is released
+/// What is to be done once every lock is released: the wakers to wake, and the sockets that have something to send
 #[must_use]
 #[derive(Default)]
-pub(crate) struct Wakes(Vec<Waker>);
+pub(crate) struct Wakes {
+    wakers: SmallVec<[Waker; 2]>,
+    senders: SmallVec<[Arc<Sender>; 1]>,
+}
 
 impl Wakes {
     pub(crate) fn push(&mut self, waker: Option<Waker>) {
-        self.0.extend(waker);
+        self.wakers.extend(waker);
+    }
+
+    /// Something was submitted to `sender`
+    pub(crate) fn flush(&mut self, sender: &Arc<Sender>) {
+        if !self.senders.iter().any(|known| Arc::ptr_eq(known, sender)) {
+            self.senders.push(sender.clone());
+        }
     }
 
     pub(crate) fn append(&mut self, mut other: Wakes) {
-        self.0.append(&mut other.0);
+        self.wakers.append(&mut other.wakers);
+        for sender in other.senders {
+            self.flush(&sender);
+        }
     }
 
     pub(crate) fn wake(self) {
-        for waker in self.0 {
+        for waker in self.wakers {
             waker.wake();
+        }
+        for sender in self.senders {
+            sender.flush();
         }
     }
 }
@@ -259,7 +277,7 @@ impl State {
         let (turn, limit) = (self.control.turn(), self.control.window());
         let mut wakes = Wakes::default();
         while let Some(waker) = self.window.grant(turn, limit, now) {
-            wakes.0.push(waker);
+            wakes.push(Some(waker));
         }
         wakes
     }

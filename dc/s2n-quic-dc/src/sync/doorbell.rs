@@ -42,6 +42,13 @@ impl Doorbell {
         self.state.swap(AWAKE, Ordering::SeqCst);
     }
 
+    /// Whether the worker sleeps, or is about to
+    ///
+    /// Says so to every producer whose work the worker's last look has missed, if work is handed over and looked at under one lock.
+    pub(crate) fn is_armed(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == ARMED
+    }
+
     /// There is something for the worker to look at
     pub(crate) fn ring(&self) {
         if self.state.swap(AWAKE, Ordering::SeqCst) == ARMED {
@@ -53,7 +60,10 @@ impl Doorbell {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
-    use crate::sync::handoff::{Edge, Handoff};
+    use crate::sync::{
+        handoff::{Edge, Handoff},
+        primitive,
+    };
     use loom::{
         sync::{
             atomic::{AtomicBool, Ordering as O},
@@ -112,6 +122,45 @@ mod loom_tests {
             producer.join().expect("producer");
             assert!(seen.load(O::Relaxed));
             assert_eq!(items, [7]);
+        });
+    }
+
+    /// Producers that find the worker asleep take its place, unless another has, and then wake it
+    #[test]
+    fn loom_producers_that_assist_leave_no_work_behind() {
+        loom::model(|| {
+            let bell = Arc::new((Mutex::new(false), Condvar::new()));
+            let door = Arc::new(Doorbell::new(Box::new(Bell(bell.clone()))));
+            let queue = Arc::new(Handoff::new());
+            let desk = Arc::new(primitive::Mutex::new(Vec::new()));
+
+            let producers = [7, 8].map(|item| {
+                let (door, queue, desk) = (door.clone(), queue.clone(), desk.clone());
+                thread::spawn(move || {
+                    let _ = queue.push(item);
+                    if !door.is_armed() {
+                        return;
+                    }
+                    match desk.try_lock() {
+                        Some(mut done) => queue.drain_into(&mut done),
+                        None => door.ring(),
+                    }
+                })
+            });
+
+            // the worker has nothing to do, and goes to sleep
+            door.arm();
+            queue.drain_into(&mut desk.lock());
+            for producer in producers {
+                producer.join().expect("producer");
+            }
+            // and if the bell rang, it gets up
+            if *bell.0.lock().expect("not poisoned") {
+                queue.drain_into(&mut desk.lock());
+            }
+            let mut done = desk.lock();
+            done.sort_unstable();
+            assert_eq!(*done, [7, 8]);
         });
     }
 }

@@ -55,6 +55,12 @@ mod checked {
         pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
+
+        /// `None` if it is locked.
+        #[cfg(test)]
+        pub(crate) fn try_lock(&self) -> Option<loom::sync::MutexGuard<'_, T>> {
+            self.0.try_lock().ok()
+        }
     }
 
     /// Accesses to plain memory, reported to loom: it fails the model when two of them are not ordered.

@@ -7,6 +7,9 @@
 //! transmission: sent, failed or cancelled. Sends are all or nothing: what would block stays in front of the wheel as it is,
 //! any other error completes as failed and loss recovery sends it again.
 //!
+//! Whoever submits and finds the worker asleep takes its place for a round: its thread is awake, and waking another costs more than a small
+//! send.
+//!
 //! The one rule: every transmission that was submitted is completed exactly once, and one worker's departures never go back in time.
 
 use super::{
@@ -19,10 +22,7 @@ use crate::{
     counter::{Counter, Gauge},
     socket::io::{Extent, Gather, Socket},
     stream::{metrics::LatenessCounters, path::Departed},
-    sync::{
-        doorbell::Doorbell,
-        handoff::{Edge, Handoff},
-    },
+    sync::{doorbell::Doorbell, handoff::Handoff},
 };
 use core::{
     sync::atomic::{AtomicBool, Ordering},
@@ -32,7 +32,7 @@ use s2n_quic_core::time::Timestamp;
 use std::{
     collections::VecDeque,
     io::{self, IoSlice},
-    sync::Arc,
+    sync::{Arc, OnceLock, Weak},
 };
 
 /// Bytes after which a round of sends ends: the time of the next one is then measured afresh
@@ -47,6 +47,13 @@ pub(crate) struct Sender {
     pub(crate) doorbell: Doorbell,
     pub(crate) metrics: Metrics,
     is_finishing: AtomicBool,
+    deputy: OnceLock<Weak<dyn Deputy>>,
+}
+
+/// Lets another thread than the worker's do a round of its work
+pub(crate) trait Deputy: Send + Sync {
+    /// Does a round, and returns whether the worker may sleep on; does nothing and returns false while somebody else is at it
+    fn stand_in(&self) -> bool;
 }
 
 /// What the worker counts
@@ -90,12 +97,36 @@ impl Sender {
             doorbell,
             metrics: Metrics::default(),
             is_finishing: AtomicBool::new(false),
+            deputy: OnceLock::new(),
         })
     }
 
-    /// Hands a transmission to the worker. After the worker has ended, it is completed as cancelled.
+    /// From now on a round of the worker may be done by whoever flushes
+    pub(crate) fn appoint(&self, deputy: Weak<dyn Deputy>) {
+        let _ = self.deputy.set(deputy);
+    }
+
+    /// Hands a transmission to the worker, which learns of it by the [`flush`](Self::flush) that must follow. After the worker has
+    /// ended, it is completed as cancelled.
     pub(crate) fn submit(&self, transmission: Transmission) {
-        if let Ok(Edge::WasEmpty) = self.submissions.push(transmission) {
+        drop(self.submissions.push(transmission));
+    }
+
+    /// Has what was submitted sent: here and now if the worker sleeps; to be called with no lock held
+    pub(crate) fn flush(&self) {
+        // one that is awake looks before it sleeps
+        if !self.doorbell.is_armed() {
+            return;
+        }
+        let deputy = self.deputy.get().and_then(Weak::upgrade);
+        if !deputy.is_some_and(|deputy| deputy.stand_in()) {
+            self.doorbell.ring();
+        }
+    }
+
+    /// Wakes the worker, for more than one round to do
+    pub(crate) fn start(&self) {
+        if self.doorbell.is_armed() {
             self.doorbell.ring();
         }
     }
@@ -125,8 +156,8 @@ impl<S: Socket> Worker<S> {
         }
     }
 
-    pub(crate) fn doorbell(&self) -> &Doorbell {
-        &self.sender.doorbell
+    pub(crate) fn sender(&self) -> &Arc<Sender> {
+        &self.sender
     }
 
     /// Nobody submits any more, and everything has left

@@ -4,16 +4,24 @@
 //!
 //! The one rule: a worker ends only when nothing is left for it to do, or when the time for that is up.
 
-use crate::socket::{
-    io::Socket,
-    recv::udp::Worker as ReceiveWorker,
-    send::udp::{Next, Worker as SendWorker},
+use crate::{
+    clock::Clock,
+    socket::{
+        io::Socket,
+        recv::udp::Worker as ReceiveWorker,
+        send::udp::{Deputy, Next, Sender, Worker as SendWorker},
+    },
 };
 use core::time::Duration;
+use parking_lot::Mutex;
 use s2n_quic_core::time::Timestamp;
+use std::sync::{Arc, Weak};
 
 /// How long workers without an environment try to deliver what is left
 const LINGER: Duration = Duration::from_secs(10);
+
+/// Rounds that somebody does in the worker's place at most: the last one only finds that nothing more is due
+const DEPUTY_ROUNDS: usize = 2;
 
 /// How a turn ended
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,45 +31,94 @@ pub(super) enum Turn {
     Done,
 }
 
-/// The sending worker between its sleeps
+/// The sending worker between its sleeps, and in its place those who flush
 pub(super) struct Sending<S: Socket> {
+    seat: Mutex<Seat<S>>,
+    sender: Arc<Sender>,
+    clock: Box<dyn Clock>,
+}
+
+struct Seat<S: Socket> {
     worker: SendWorker<S>,
+    /// What the worker sleeps for, if it sleeps
+    asleep: Next,
 }
 
 impl<S: Socket> Sending<S> {
-    pub(super) fn new(worker: SendWorker<S>) -> Self {
-        Self { worker }
+    pub(super) fn new(worker: SendWorker<S>, clock: impl Clock) -> Arc<Self> {
+        let this = Arc::new(Self {
+            sender: worker.sender().clone(),
+            seat: Mutex::new(Seat {
+                worker,
+                asleep: Next::Now,
+            }),
+            clock: Box::new(clock),
+        });
+        let deputy: Weak<Self> = Arc::downgrade(&this);
+        this.sender.appoint(deputy);
+        this
     }
 
     /// Sends until nothing more is due
-    pub(super) fn turn(&mut self, now: impl Fn() -> Timestamp) -> Turn {
+    pub(super) fn turn(&self) -> Turn {
         loop {
-            if self.worker.poll(now()) == Next::Now {
+            if self.seat.lock().poll(&*self.clock) == Next::Now {
                 continue;
             }
-            self.worker.doorbell().arm();
+            self.sender.doorbell.arm();
+            let mut seat = self.seat.lock();
             // what came before the bell was armed rang in vain: look again
-            let next = self.worker.poll(now());
+            let next = seat.poll(&*self.clock);
             if next == Next::Now {
-                self.worker.doorbell().disarm();
+                self.sender.doorbell.disarm();
                 continue;
             }
-            if self.worker.is_done() {
+            if seat.worker.is_done() {
                 return Turn::Done;
             }
+            seat.asleep = next;
             return Turn::Sleep(next);
         }
     }
 
     /// To be called after every sleep
     pub(super) fn wake_up(&self) {
-        self.worker.doorbell().disarm();
+        self.sender.doorbell.disarm();
     }
 
     /// Whether transmissions wait for their time
     #[cfg(feature = "testing")]
     pub(super) fn has_work(&self) -> bool {
-        self.worker.has_work()
+        self.seat.lock().worker.has_work()
+    }
+}
+
+impl<S: Socket> Seat<S> {
+    fn poll(&mut self, clock: &dyn Clock) -> Next {
+        self.worker.poll(clock.get_time())
+    }
+}
+
+impl<S: Socket> Deputy for Sending<S> {
+    fn stand_in(&self) -> bool {
+        let Some(mut seat) = self.seat.try_lock() else {
+            return false;
+        };
+        // the worker gets up as soon as the socket takes anything
+        if seat.asleep == Next::Writable {
+            return true;
+        }
+        for _ in 0..DEPUTY_ROUNDS {
+            let next = seat.poll(&*self.clock);
+            return match (next, seat.asleep) {
+                (Next::Now, _) => continue,
+                (Next::At(None), _) => true,
+                (Next::At(Some(at)), Next::At(Some(until))) => until <= at,
+                // due earlier than the worker knows; or the socket is full, which the worker does not know either
+                (Next::At(Some(_)) | Next::Writable, _) => false,
+            };
+        }
+        false
     }
 }
 

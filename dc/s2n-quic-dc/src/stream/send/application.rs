@@ -37,6 +37,10 @@ use std::{io, net::SocketAddr};
 /// Batches that one poll makes before it lets other tasks of the thread run
 const MAX_BATCHES_PER_POLL: usize = 16;
 
+/// Batches after which the socket worker is woken, so that it sends these while the next are made; what is left at the end of a poll
+/// goes out with that, see [`Sender::flush`](crate::socket::send::udp::Sender::flush)
+const BATCHES_PER_START: usize = 4;
+
 /// Writes to a stream
 ///
 /// Dropping it says that nothing follows: the peer reads a clean end after the bytes that were written. When it is dropped
@@ -213,6 +217,9 @@ impl<Sub: event::Subscriber> Writer<Sub> {
             if batch == MAX_BATCHES_PER_POLL {
                 break;
             }
+            if batch > 0 && batch % BATCHES_PER_START == 0 {
+                shared.shard.sender.start();
+            }
             let turn = Turn {
                 send: &mut send,
                 waiter: &mut self.waiter,
@@ -245,6 +252,7 @@ impl<Sub: event::Subscriber> Writer<Sub> {
             // a write that reports bytes does not wait: it leaves every line that it may have joined
             self.waiter.cancel();
             wakes.append(shared.path.cancel(shared.flow, now));
+            shared.transmit_deferred_control(now, &mut wakes);
         }
         shared.arm_send(timeout);
         wakes.wake();
@@ -278,8 +286,9 @@ impl<Sub: event::Subscriber> Writer<Sub> {
         send.transmit_end(shared, now);
         shared.close_half(Half::Write);
         let timeout = send.next_timeout(now);
-        let wakes = send.take_wakes();
+        let mut wakes = send.take_wakes();
         drop(send);
+        shared.transmit_deferred_control(now, &mut wakes);
         wakes.wake();
         shared.publish(
             now,

@@ -413,7 +413,7 @@ impl State {
         if self.is_terminal() {
             // nothing follows that could wait for its acknowledgement, and the peer need not send one: it has no account
             self.records.fill(record, None, 0);
-            self.submit_unaccounted(record, message, now, shared);
+            self.submit(record, message, Priority::Control, false, now, shared);
             return;
         }
         self.records.fill(record, None, 1);
@@ -447,23 +447,7 @@ impl State {
             priority,
             ticket: Some(ticket),
         });
-    }
-
-    /// As an acknowledgement: neither the window nor the controller knows of it
-    fn submit_unaccounted(
-        &mut self,
-        record: RecordId,
-        message: Message,
-        departure: Timestamp,
-        shared: &Shared,
-    ) {
-        let ticket = self.ticket(record, &message, false);
-        shared.shard.sender.submit(Transmission {
-            message,
-            departure,
-            priority: Priority::Control,
-            ticket: Some(ticket),
-        });
+        self.wakes.flush(&shared.shard.sender);
     }
 
     fn ticket(&self, record: RecordId, message: &Message, is_data: bool) -> Ticket {

@@ -105,7 +105,10 @@ where
             turns: setup.turns.clone(),
         };
         let worker = SendWorker::new(bound.socket.clone(), shard.sender.clone(), now);
-        let sending = task::send(Sending::new(worker), surroundings(bound.sending));
+        let sending = task::send(
+            Sending::new(worker, clock.clone()),
+            surroundings(bound.sending),
+        );
         ::bach::task::spawn_named(sending, format_args!("dc_quic://{addr}/send"));
 
         let worker = ReceiveWorker::new(bound.socket.clone(), core.clone(), shard.clone());

@@ -100,14 +100,13 @@ impl Bed {
     }
 }
 
-pub(super) async fn send(mut sending: Sending<SimSocket>, surroundings: Surroundings) {
+pub(super) async fn send(sending: Arc<Sending<SimSocket>>, surroundings: Surroundings) {
     let mut bed = Bed::new(surroundings);
     poll_fn(|cx| loop {
         bed.surroundings.socket.on_writable(cx.waker());
         bed.surroundings.turns.add(1);
         sending.wake_up();
-        let clock = &bed.surroundings.clock;
-        let Turn::Sleep(next) = sending.turn(|| clock.now()) else {
+        let Turn::Sleep(next) = sending.turn() else {
             return Poll::Ready(());
         };
         bed.hold_simulation(sending.has_work());

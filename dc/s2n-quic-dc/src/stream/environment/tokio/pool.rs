@@ -120,9 +120,10 @@ where
         let shard = core.shards[index].clone();
         let (socket, clock) = (bound.socket.clone(), setup.clock.clone());
         let worker = SendWorker::new(socket.clone(), shard.sender.clone(), now);
+        let sending = Sending::new(worker, clock.clone());
         thread::Builder::new()
             .name(format!("{prefix}::send::{index}"))
-            .spawn(move || run_sender(worker, &socket, &bound.sending, &clock))?;
+            .spawn(move || run_sender(&sending, &socket, &bound.sending, &clock))?;
 
         let (socket, clock) = (bound.socket, setup.clock.clone());
         let worker = ReceiveWorker::new(socket.clone(), core.clone(), shard);
@@ -133,10 +134,9 @@ where
     Ok(started)
 }
 
-fn run_sender(worker: SendWorker<UdpSocket>, socket: &UdpSocket, parker: &Parker, clock: &Clock) {
+fn run_sender(sending: &Sending<UdpSocket>, socket: &UdpSocket, parker: &Parker, clock: &Clock) {
     request_precise_timers();
-    let mut sending = Sending::new(worker);
-    while let Turn::Sleep(next) = sending.turn(|| clock.get_time()) {
+    while let Turn::Sleep(next) = sending.turn() {
         let interest = (next == Next::Writable).then(|| (socket.as_fd(), Interest::Writable));
         sleep(parker, interest, next, clock);
         sending.wake_up();

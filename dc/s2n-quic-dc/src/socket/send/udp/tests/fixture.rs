@@ -301,6 +301,7 @@ impl Bench {
             priority: plan.priority,
             ticket: Some(ticket(stream, plan.serial)),
         });
+        self.sender.flush();
     }
 
     pub(super) fn fail(&self, taken: usize, errno: Errno) {

@@ -106,14 +106,14 @@ fn an_armed_worker_is_rung_once_for_a_batch_and_a_busy_one_not_at_all() {
     }
     assert_eq!(bench.rings.count(), 0, "the worker is awake");
     bench.run(0);
-    bench.worker.doorbell().arm();
+    bench.worker.sender().doorbell.arm();
     for serial in 3..6 {
         bench.submit(Plan::new(serial));
     }
     assert_eq!(bench.rings.count(), 1);
     bench.run(0);
     // armed again, it has to be rung again
-    bench.worker.doorbell().arm();
+    bench.worker.sender().doorbell.arm();
     bench.submit(Plan::new(6));
     assert_eq!(bench.rings.count(), 2);
     bench.run(0);
@@ -244,7 +244,7 @@ fn a_worker_that_is_told_to_finish_is_done_when_everything_has_left() {
     });
     bench.fail(0, Errno::EAGAIN);
     bench.poll(0);
-    bench.worker.doorbell().arm();
+    bench.worker.sender().doorbell.arm();
     bench.sender.finish();
     assert_eq!(bench.rings.count(), 1, "the worker hears of it");
     assert!(!bench.worker.is_done(), "the socket was full");
