@@ -282,12 +282,13 @@ impl<Sub: event::Subscriber + Clone> Acceptor for QueueAcceptor<Sub> {
         let Ok(shared) = built else { return };
 
         let mut wakes = crate::stream::path::Wakes::default();
-        let _ = shared.inbox.push(recv::shared::Incoming {
+        let mut packets = vec![recv::shared::Incoming {
             segment: opening.arrival.segment,
             remote,
             ecn: opening.arrival.ecn,
-        });
-        recv::worker::drain(&shared, now, &mut wakes);
+        }];
+        shared.inbox.extend(&mut packets, now);
+        recv::worker::open_first(&shared, now, &mut wakes);
         wakes.wake();
         if !shared.recv.lock().is_authenticated() {
             // forged or replayed: nothing is kept of it

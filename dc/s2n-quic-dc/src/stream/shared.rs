@@ -23,7 +23,7 @@ use crate::{
     },
 };
 use core::{
-    sync::atomic::{AtomicU64, AtomicU8, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering},
     task::Waker,
     time::Duration,
 };
@@ -113,6 +113,8 @@ pub(crate) struct Shared {
     armed: AtomicU64,
     /// Bits of [`Half`] that the application has let go of
     closed: AtomicU8,
+    /// An acknowledgement waits to leave with what the application writes
+    is_control_deferred: AtomicBool,
 }
 
 /// What a new stream is made of
@@ -164,6 +166,7 @@ impl Shared {
             last_activity: AtomicU64::new(ticks(now)),
             armed: AtomicU64::new(DISARMED),
             closed: AtomicU8::new(0),
+            is_control_deferred: AtomicBool::new(false),
         })
     }
 
@@ -305,13 +308,19 @@ impl Shared {
             return;
         }
         let mut wakes = Wakes::default();
-        recv::worker::on_timer(self, now, &mut wakes);
-        {
+        let turn = recv::worker::on_timer(self, now, &mut wakes);
+        let send_timeout = {
             let mut send = self.send.lock();
             send.on_timer(self, now);
             wakes.append(send.take_wakes());
-        }
+            send.next_timeout(now)
+        };
         wakes.wake();
+        if turn == recv::worker::Turn::Busy {
+            // the receiving half has armed the timer, and packets are coming in
+            self.arm_send(send_timeout.map(|at| at.max(now + MIN_TIMER)));
+            return;
+        }
         if self.is_idle(now) {
             self.fail(
                 send::ErrorKind::IdleTimeout,
@@ -362,6 +371,24 @@ impl Shared {
         if self.armed.fetch_min(tick, Ordering::AcqRel) > tick {
             let timers = &self.shard.timers;
             timers.insert(self.queue_id, tick, &self.shard.receiver);
+        }
+    }
+
+    /// An acknowledgement may leave with the next write; called with the receiving half locked
+    pub(crate) fn defer_control(&self) {
+        self.is_control_deferred.store(true, Ordering::Relaxed);
+    }
+
+    /// Something was written: what was deferred goes with it
+    pub(crate) fn transmit_deferred_control(self: &Arc<Self>, now: Timestamp, wakes: &mut Wakes) {
+        if !self.is_control_deferred.load(Ordering::Relaxed) {
+            return;
+        }
+        // a reader that is at it sees to it
+        if let Some(mut recv) = self.recv.try_lock() {
+            self.is_control_deferred.store(false, Ordering::Relaxed);
+            recv.transmit_control(self, now);
+            wakes.append(recv.take_wakes());
         }
     }
 

@@ -29,7 +29,8 @@ use crate::{
         path::Wakes,
         recv::{
             self,
-            shared::{Incoming, Pushed},
+            shared::Incoming,
+            worker::{Scope, Turn},
         },
         shared::{self, Shared},
     },
@@ -93,6 +94,9 @@ pub(crate) struct Worker<S: Socket> {
     due: Vec<(Arc<Shared>, u64)>,
     /// Streams that got packets in this round
     touched: Vec<Arc<Shared>>,
+    /// Packets in a row for one stream, and that stream
+    train: Vec<Incoming>,
+    destination: Option<Arc<Shared>>,
     refusals: Refusals,
     answer: Vec<u8>,
     wakes: Wakes,
@@ -117,6 +121,8 @@ impl<S: Socket> Worker<S> {
             scheduled: Vec::new(),
             due: Vec::new(),
             touched: Vec::new(),
+            train: Vec::new(),
+            destination: None,
             refusals: Refusals::default(),
             answer: Vec::new(),
             wakes: Wakes::default(),
@@ -223,6 +229,7 @@ impl<S: Socket> Worker<S> {
             };
             self.route(arrival, &mut last, now);
         }
+        self.hand_over(now);
     }
 
     fn route(&mut self, mut arrival: Arrival, last: &mut Option<Arc<Shared>>, now: Timestamp) {
@@ -258,7 +265,7 @@ impl<S: Socket> Worker<S> {
                 credentials,
                 source_queue_id,
             } => match self.core.opened(&credentials) {
-                Some(shared) => self.push(shared, arrival),
+                Some(shared) => self.push(&shared, arrival, now),
                 None => self.accept(credentials, source_queue_id, arrival, now),
             },
             Route::Stream {
@@ -266,7 +273,7 @@ impl<S: Socket> Worker<S> {
                 credentials,
                 source_queue_id,
             } => match self.find(queue_id, last) {
-                Some(shared) => self.push(shared, arrival),
+                Some(shared) => self.push(&shared, arrival, now),
                 None => self.on_unroutable(&credentials, source_queue_id, arrival.remote, now),
             },
         }
@@ -281,24 +288,34 @@ impl<S: Socket> Worker<S> {
         found
     }
 
-    fn push(&mut self, shared: Arc<Shared>, arrival: Arrival) {
-        let pushed = shared.inbox.push(Incoming {
+    fn push(&mut self, shared: &Arc<Shared>, arrival: Arrival, now: Timestamp) {
+        let is_same = |known: &Arc<Shared>| Arc::ptr_eq(known, shared);
+        if !self.destination.as_ref().is_some_and(is_same) {
+            self.hand_over(now);
+            self.destination = Some(shared.clone());
+        }
+        self.train.push(Incoming {
             segment: arrival.segment,
             remote: arrival.remote,
             ecn: arrival.ecn,
         });
-        match pushed {
-            Pushed::Full => self.core.counters.dropped.overflow.add(1),
-            // the first packet of the pile puts the stream on the list of this round
-            Pushed::Queued => {
-                let is_listed = self
-                    .touched
-                    .last()
-                    .is_some_and(|last| Arc::ptr_eq(last, &shared));
-                if !is_listed {
-                    self.touched.push(shared);
-                }
-            }
+    }
+
+    /// Leaves the packets in a row with their stream
+    fn hand_over(&mut self, now: Timestamp) {
+        let Some(shared) = self.destination.take() else {
+            return;
+        };
+        shared.inbox.extend(&mut self.train, now);
+        let left_over = self.train.drain(..).count();
+        self.core.counters.dropped.overflow.add(left_over as u64);
+        // the first packet of the pile puts the stream on the list of this round
+        let is_listed = self
+            .touched
+            .last()
+            .is_some_and(|last| Arc::ptr_eq(last, &shared));
+        if !is_listed {
+            self.touched.push(shared);
         }
     }
 
@@ -380,6 +397,7 @@ impl<S: Socket> Worker<S> {
                 priority: Priority::Control,
                 ticket: None,
             });
+            self.wakes.flush(&self.shard.sender);
         }
     }
 
@@ -390,7 +408,7 @@ impl<S: Socket> Worker<S> {
                 self.wakes.push(Some(reader));
                 shared.arm(now + recv::worker::READER_GRACE);
             } else if shared.inbox.len() >= recv::worker::MAX_PILE {
-                recv::worker::drain(&shared, now, &mut self.wakes);
+                let _ = recv::worker::drain(&shared, Scope::All, now, &mut self.wakes);
             } else {
                 shared.arm(now + recv::worker::READER_GRACE);
             }
@@ -403,8 +421,10 @@ impl<S: Socket> Worker<S> {
             .scheduled
             .drain_into(&mut self.scheduled);
         for shared in self.scheduled.drain(..) {
-            recv::worker::drain(&shared, now, &mut self.wakes);
-            shared.settle(now);
+            let turn = recv::worker::drain(&shared, Scope::Overdue, now, &mut self.wakes);
+            if turn == Turn::Taken {
+                shared.settle(now);
+            }
         }
     }
 

@@ -149,8 +149,12 @@ impl<Sub: event::Subscriber> Reader<Sub> {
             }
         };
         recv.on_read(now);
-        if matches!(self.ack_mode, AckMode::Application) {
-            recv.transmit_control(shared, now);
+        match (self.ack_mode, &result) {
+            (AckMode::Application, Poll::Ready(Ok(_))) => {
+                recv.transmit_or_defer_control(shared, now);
+            }
+            (AckMode::Application, _) => recv.transmit_control(shared, now),
+            (AckMode::Worker, _) => {}
         }
         let timeout = recv.next_timeout(shared, now);
         let wakes = recv.take_wakes();

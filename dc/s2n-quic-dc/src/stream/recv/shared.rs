@@ -35,26 +35,29 @@ pub(crate) struct Inbox {
 #[derive(Default)]
 struct State {
     packets: VecDeque<Incoming>,
+    /// When the first of them came
+    since: Option<Timestamp>,
     reader: Option<Waker>,
     /// The writing half learnt that the peer closed both
     failure: Option<(Error, Timestamp)>,
 }
 
-/// What became of a packet
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pushed {
-    Queued,
-    Full,
+/// What was taken out beside the packets
+pub(crate) struct Taken {
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) failure: Option<(Error, Timestamp)>,
 }
 
 impl Inbox {
-    pub(crate) fn push(&self, incoming: Incoming) -> Pushed {
+    /// Takes packets in, and leaves what there is no room for
+    pub(crate) fn extend(&self, packets: &mut Vec<Incoming>, now: Timestamp) {
         let mut state = self.state.lock();
-        if state.packets.len() >= MAX_PACKETS {
-            return Pushed::Full;
+        if state.packets.is_empty() {
+            state.since = Some(now);
         }
-        state.packets.push_back(incoming);
-        Pushed::Queued
+        let room = MAX_PACKETS.saturating_sub(state.packets.len());
+        let taken = packets.len().min(room);
+        state.packets.extend(packets.drain(..taken));
     }
 
     /// The reader that waits, to be woken by the caller; afterwards none does
@@ -69,14 +72,21 @@ impl Inbox {
     }
 
     /// Moves the packets that have arrived to `out`, which is empty; a failure comes only after all that arrived before it
-    pub(crate) fn take(&self, out: &mut VecDeque<Incoming>) -> Option<(Error, Timestamp)> {
+    pub(crate) fn take(&self, out: &mut VecDeque<Incoming>) -> Taken {
         let mut state = self.state.lock();
         core::mem::swap(&mut state.packets, out);
-        if out.is_empty() {
-            state.failure.take()
-        } else {
-            None
+        Taken {
+            since: state.since.take(),
+            failure: match out.is_empty() {
+                true => state.failure.take(),
+                false => None,
+            },
         }
+    }
+
+    /// When the first of the packets came, if there are any
+    pub(crate) fn since(&self) -> Option<Timestamp> {
+        self.state.lock().since
     }
 
     pub(crate) fn len(&self) -> usize {

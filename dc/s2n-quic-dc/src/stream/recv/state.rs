@@ -57,6 +57,8 @@ pub(crate) struct State {
     drained: Vec<completion::Completion<Token, Departed>>,
     /// Something is to be said
     is_control_due: bool,
+    /// Packets that were opened since something was last said
+    unanswered: u32,
     repeat: Option<Repeat>,
     /// What is due is said again because the time for that has come
     is_repetition: bool,
@@ -66,6 +68,8 @@ pub(crate) struct State {
     wakes: Wakes,
     /// Taken from the inbox and not opened yet: the reader's buffer was full
     pub(super) backlog: VecDeque<Incoming>,
+    /// When the first of them came
+    pub(super) backlog_since: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -120,17 +124,27 @@ impl State {
             completions: completion::Queue::new(),
             drained: Vec::new(),
             is_control_due: false,
+            unanswered: 0,
             repeat: None,
             is_repetition: false,
             refusal: None,
             wakes: Wakes::default(),
             backlog: VecDeque::new(),
+            backlog_since: None,
         }
     }
 
     /// Whom to wake after the lock on the state is released; whoever called anything in here takes them
     pub(crate) fn take_wakes(&mut self) -> Wakes {
         core::mem::take(&mut self.wakes)
+    }
+
+    /// When the first of the packets came that are not opened yet
+    pub(super) fn unopened_since(&self, shared: &Shared) -> Option<Timestamp> {
+        match self.backlog.is_empty() {
+            true => shared.inbox.since(),
+            false => self.backlog_since,
+        }
     }
 
     /// Bytes that are in order and were not taken yet
@@ -168,7 +182,6 @@ impl State {
                     until: now + TIME_WAIT,
                 };
                 self.repeat = None;
-                self.is_control_due = true;
                 self.window.close();
             }
             Phase::TimeWait { until } => *until = now + TIME_WAIT,
@@ -331,7 +344,8 @@ impl State {
             return Timeout::At(now + Duration::from_millis(1));
         }
         if !self.backlog.is_empty() || !shared.inbox.is_empty() {
-            return Timeout::At(now + super::worker::READER_GRACE);
+            let since = self.unopened_since(shared).unwrap_or(now);
+            return Timeout::At(since + super::worker::READER_GRACE);
         }
         match self.phase {
             Phase::Open | Phase::Closing { .. } => self

@@ -18,14 +18,15 @@ use crate::{
     },
 };
 use core::time::Duration;
+use parking_lot::MutexGuard;
 use s2n_quic_core::{buffer::writer, time::Timestamp};
 use std::{collections::VecDeque, sync::Arc};
 
 /// How long the worker leaves packets to a reader that was not waiting when they came: well below the probe timeout of any peer
 pub(crate) const READER_GRACE: Duration = Duration::from_millis(1);
 
-/// Packets that may pile up before the worker opens them without waiting for the reader
-pub(crate) const MAX_PILE: usize = 256;
+/// Packets that may pile up before the worker opens them without waiting for the reader: as many as come in that time on a fast network
+pub(crate) const MAX_PILE: usize = 1024;
 
 /// Packets that one poll opens before other streams of the thread have their turn
 const MAX_PACKETS_PER_POLL: usize = 1024;
@@ -46,9 +47,10 @@ pub(super) fn open_packets<B: writer::Storage>(
             break;
         }
         if recv.backlog.is_empty() {
-            let failure = shared.inbox.take(&mut recv.backlog);
+            let taken = shared.inbox.take(&mut recv.backlog);
+            recv.backlog_since = taken.since;
             shared.publish(now, socket_event(&recv.backlog));
-            if let Some((error, at)) = failure {
+            if let Some((error, at)) = taken.failure {
                 recv.on_peer_gone(error, shared, at);
             }
         }
@@ -78,17 +80,59 @@ pub(super) fn open_packets<B: writer::Storage>(
     count
 }
 
-/// The worker's turn: the reader was not waiting, or does not come
-pub(crate) fn drain(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes) {
-    let mut recv = shared.recv.lock();
+/// Whether the worker had its turn
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Turn {
+    Taken,
+    /// The reader is opening packets just now, and the worker has better things to do than to wait for it
+    Busy,
+}
+
+/// What the worker opens
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    All,
+    /// Nothing before it has waited as long as the reader has time
+    Overdue,
+}
+
+impl Scope {
+    fn includes(self, since: Option<Timestamp>, now: Timestamp) -> bool {
+        match self {
+            Self::All => true,
+            Self::Overdue => since.is_none_or(|since| since + READER_GRACE <= now),
+        }
+    }
+}
+
+/// The worker's turn: the reader was not waiting, or does not come. If it is at it, the stream is looked at again a moment later.
+pub(crate) fn drain(shared: &Arc<Shared>, scope: Scope, now: Timestamp, wakes: &mut Wakes) -> Turn {
+    let Some(recv) = shared.recv.try_lock() else {
+        shared.arm(now + READER_GRACE);
+        return Turn::Busy;
+    };
+    drain_locked(recv, shared, scope, now, wakes);
+    Turn::Taken
+}
+
+fn drain_locked(
+    mut recv: MutexGuard<'_, State>,
+    shared: &Arc<Shared>,
+    scope: Scope,
+    now: Timestamp,
+    wakes: &mut Wakes,
+) {
     let had = (recv.buffered_len(), recv.has_all());
-    open_packets(
-        &mut recv,
-        ReadMode::Drain,
-        &mut writer::storage::Empty,
-        shared,
-        now,
-    );
+    if scope.includes(recv.unopened_since(shared), now) {
+        open_packets(
+            &mut recv,
+            ReadMode::Drain,
+            &mut writer::storage::Empty,
+            shared,
+            now,
+        );
+    }
     recv.transmit_control(shared, now);
     let has = (recv.buffered_len(), recv.has_all());
     let is_news = has != had || recv.error().is_some();
@@ -102,13 +146,29 @@ pub(crate) fn drain(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes) {
     }
 }
 
+/// Opens the first packet of a stream that nobody else knows of yet; the application is about to get it
+pub(crate) fn open_first(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes) {
+    let mut recv = shared.recv.lock();
+    open_packets(
+        &mut recv,
+        ReadMode::Drain,
+        &mut writer::storage::Empty,
+        shared,
+        now,
+    );
+    recv.transmit_or_defer_control(shared, now);
+    wakes.append(recv.take_wakes());
+}
+
 /// The timers of the receiving half
-pub(crate) fn on_timer(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes) {
-    {
-        let mut recv = shared.recv.lock();
-        recv.on_timer(now);
-    }
-    drain(shared, now, wakes);
+pub(crate) fn on_timer(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes) -> Turn {
+    let Some(mut recv) = shared.recv.try_lock() else {
+        shared.arm(now + READER_GRACE);
+        return Turn::Busy;
+    };
+    recv.on_timer(now);
+    drain_locked(recv, shared, Scope::Overdue, now, wakes);
+    Turn::Taken
 }
 
 fn socket_event(backlog: &VecDeque<Incoming>) -> Event {

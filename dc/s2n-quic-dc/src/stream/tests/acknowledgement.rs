@@ -172,3 +172,31 @@ fn a_half_has_at_most_two_control_packets_on_their_way() {
     client.split().1.shutdown().unwrap();
     assert!(pair.block_on(reading, SECOND).unwrap() == written);
 }
+
+/// A call takes four packets, if nothing is lost: each side sends its message, and says that it has the other's
+#[test]
+fn a_small_call_takes_four_packets() {
+    let mut pair = Pair::new(Options::default());
+    let request = pattern(1024, 1);
+    let sent = request.clone();
+    let opening = pair.open();
+    let call = pair.spawn("call", async move {
+        let mut client = opening.await?;
+        let mut storage = &sent[..];
+        client.write_all_from_fin(&mut storage).await?;
+        read_all(&mut client).await
+    });
+    let accepting = pair.accept();
+    let answer = pair.spawn("answer", async move {
+        let mut server = accepting.await?;
+        let got = read_all(&mut server).await?;
+        let mut storage = &got[..];
+        server.write_all_from_fin(&mut storage).await?;
+        io::Result::Ok(got)
+    });
+    assert!(pair.block_on(call, SECOND).unwrap() == request);
+    assert!(pair.block_on(answer, SECOND).unwrap() == request);
+    pair.run_for(10 * SECOND);
+    let trace = pair.network.trace();
+    assert_eq!(trace.len(), 4, "{trace:#?}");
+}

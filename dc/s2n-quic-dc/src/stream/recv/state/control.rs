@@ -107,6 +107,17 @@ impl State {
         }
     }
 
+    /// After a read that has returned something: an acknowledgement of a single packet waits for the application's answer, or for
+    /// [`READER_GRACE`](crate::stream::recv::worker::READER_GRACE), to leave together with it (RFC 9000, section 13.2.1)
+    pub(crate) fn transmit_or_defer_control(&mut self, shared: &Arc<Shared>, now: Timestamp) {
+        let is_open = matches!(self.phase, Phase::Open | Phase::TimeWait { .. });
+        if self.is_control_due && is_open && self.unanswered == 1 && !self.is_repetition {
+            shared.defer_control();
+        } else {
+            self.transmit_control(shared, now);
+        }
+    }
+
     /// Sends what is due: an acknowledgement of all that was received, or a close
     pub(crate) fn transmit_control(&mut self, shared: &Arc<Shared>, now: Timestamp) {
         loop {
@@ -188,6 +199,7 @@ impl State {
             return Poll::Ready(());
         };
         self.next_control += 1;
+        self.unanswered = 0;
         let is_news = self.remember(number);
         self.plan_repetition(is_news, shared, now);
         shared.publish(
@@ -210,6 +222,7 @@ impl State {
             priority: Priority::Control,
             ticket: Some(ticket),
         });
+        self.wakes.flush(&shared.shard.sender);
         Poll::Ready(())
     }
 

@@ -95,6 +95,7 @@ impl State {
         self.ranges(&meta).insert(meta.number);
         self.ecn.increment(received.ecn);
         self.is_control_due = true;
+        self.unanswered += 1;
         let is_new = self.reassembler.total_received_len() > received_before;
         if meta.payload_len > 0 && !is_new {
             shared.publish(
