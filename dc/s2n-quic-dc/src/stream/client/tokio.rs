@@ -419,8 +419,7 @@ where
     H: Future<Output = io::Result<secret::map::Peer>>,
     Sub: event::Subscriber + Clone,
 {
-    let peer = handshake.await?;
-    endpoint::open(env, peer, acceptor_addr).await
+    endpoint::open(handshake, acceptor_addr, env).await
 }
 
 fn invalid_input(message: String) -> io::Error {
