@@ -16,18 +16,18 @@ use crate::{
     path::secret::Map,
     socket::{
         pool::{self, Pool},
-        recv::udp::{Receiver, Worker as ReceiveWorker},
-        send::udp::{Next, Sender, Worker as SendWorker},
+        recv::udp::Worker as ReceiveWorker,
+        send::udp::{Next, Worker as SendWorker},
         udp::Traffic,
     },
     stream::{
         application,
         endpoint::{self, Accepting},
         environment::{
-            core::{Core, Guard, Parts, Routes, Settings, Shard},
-            timers::Timers,
+            core::{Core, Guard, Routes, Settings, Shard},
+            started::{Standing, Started},
         },
-        metrics::{Metrics, WaitCounters},
+        metrics::Metrics,
         path::Path,
         server::{accept, stats},
     },
@@ -43,13 +43,7 @@ use core::{
 };
 use network::{Network, Side, SimSocket};
 use s2n_quic_core::time::Timestamp;
-use std::{
-    cell::RefCell,
-    fmt::Write as _,
-    io,
-    rc::Rc,
-    sync::{Arc, OnceLock},
-};
+use std::{cell::RefCell, fmt::Write as _, io, rc::Rc, sync::Arc};
 
 pub(crate) mod clock;
 pub(crate) mod network;
@@ -140,32 +134,28 @@ impl End {
     ) -> Self {
         let (clock, network) = world;
         let bells = [Arc::<Flag>::default(), Arc::<Flag>::default()];
-        let bell = |flag: &Arc<Flag>| Doorbell::new(Box::new(Bell(flag.clone())));
         let now = clock.now();
-        let shard = Arc::new(Shard {
-            local_addr: side.addr(),
-            sender: Sender::new(bell(&bells[0])),
-            receiver: Receiver::new(bell(&bells[1])),
-            routes: Routes::new(0, 1),
-            timers: Timers::new(ticks(now)),
-            waits: WaitCounters::default(),
-            traffic: Traffic::default(),
-        });
-        let slot = Arc::new(OnceLock::new());
-        let core = Core::new(Parts {
+        let shard = Shard::new(
+            side.addr(),
+            Routes::new(0, 1),
+            bells
+                .each_ref()
+                .map(|flag| Doorbell::new(Box::new(Bell(flag.clone())))),
+            Traffic::default(),
+            now,
+        );
+        let Started { core, guard } = Started::new(Standing {
             pool: Pool::new(options.pool).expect("a valid pool"),
             clock: Box::new(clock.clone()),
             map: map.clone(),
-            shards: vec![shard.clone()],
             settings: Settings {
                 max_pending: options.max_pending,
                 max_rate: None,
                 max_receive_window_bytes: options.max_receive_window_bytes,
             },
-            acceptor: accepting.map(|accepting| accepting.into_acceptor(slot.clone())),
+            shards: vec![shard.clone()],
+            acceptor: accepting,
         });
-        let guard = Guard::new(core.clone());
-        let _ = slot.set(guard.downgrade());
         let socket = network.socket(side);
         // the first poll arms the bells
         bells
