@@ -12,20 +12,12 @@ use s2n_quic_core::{
         reader::{storage, Incremental, Reader as _, Storage as _},
         writer::Storage as _,
     },
-    connection::Limits,
-    crypto::tls::{ChainError, CipherSuite, TlsExportError, TlsSession},
-    dc::{self, ApplicationParams, ConnectionInfo, Endpoint as _, Path as _},
-    endpoint,
-    event::IntoEvent as _,
     inet::ExplicitCongestionNotification,
-    time::StdClock,
-    transport::parameters::InitialFlowControlLimits,
     varint::VarInt,
 };
 use s2n_quic_dc::{
     credentials::Credentials,
     crypto::open::Error as OpenError,
-    event::disabled::Subscriber,
     msg::{
         segment,
         send::{Builder, Message},
@@ -33,11 +25,11 @@ use s2n_quic_dc::{
     packet::{stream, Packet},
     path::secret::{
         map::{ApplicationPair, Bidirectional, ControlPair},
-        stateless_reset::Signer,
         Map,
     },
     socket::pool::{Class, Pool, Purpose, Segment, Segments},
     stream::TransportFeatures,
+    testing::secrets::{self, Agreement},
 };
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -60,12 +52,10 @@ impl Secret {
     /// Makes both ends' maps, with a secret that is always the same.
     #[must_use]
     pub fn new() -> Self {
-        let secret = Self {
-            client: map(),
-            server: map(),
-        };
-        secret.share();
-        secret
+        let (client, server) = (secrets::map(), secrets::map());
+        let agreed = Agreement::default();
+        secrets::share(SECRET, (&client, CLIENT), (&server, SERVER), &agreed);
+        Self { client, server }
     }
 
     /// Keys for a new stream, as the client opens it and the server accepts it. AES-128-GCM, as in the default handshake.
@@ -91,28 +81,6 @@ impl Secret {
             .pair_for_credentials(&credentials, None, &TransportFeatures::UDP, &mut answer)
             .expect("the maps share a secret");
         (sealer, Opener::new(keys))
-    }
-
-    fn share(&self) {
-        let open = |map: &Map, peer: SocketAddr, role: endpoint::Type| {
-            let limits = InitialFlowControlLimits::default();
-            let params = ApplicationParams::new(1450, &limits, &Limits::default());
-            let peer = peer.into();
-            let version = dc::SUPPORTED_VERSIONS[0];
-            let info = ConnectionInfo::new(&peer, version, params, role.into_event());
-            let mut path = map
-                .clone()
-                .new_path(&info)
-                .expect("the version is supported");
-            let tokens = path.on_path_secrets_ready(&Session).expect("a session");
-            (path, tokens)
-        };
-        let (mut at_client, client_tokens) = open(&self.client, SERVER, endpoint::Type::Client);
-        let (mut at_server, server_tokens) = open(&self.server, CLIENT, endpoint::Type::Server);
-        at_client.on_peer_stateless_reset_tokens(server_tokens.iter());
-        at_server.on_peer_stateless_reset_tokens(client_tokens.iter());
-        at_client.on_dc_handshake_complete();
-        at_server.on_dc_handshake_complete();
     }
 }
 
@@ -291,42 +259,8 @@ pub enum NotOpened {
     },
 }
 
-fn map() -> Map {
-    let signer = Signer::new(b"a bench has no secrets");
-    let (clock, subscriber) = (StdClock::default(), Subscriber::default());
-    Map::new(signer, 64, false, clock, subscriber)
-}
-
-/// A TLS session that exports the same bytes at both ends.
-struct Session;
-
-impl TlsSession for Session {
-    fn tls_exporter(
-        &self,
-        _label: &[u8],
-        _context: &[u8],
-        output: &mut [u8],
-    ) -> Result<(), TlsExportError> {
-        output.fill(0x5a);
-        Ok(())
-    }
-
-    fn cipher_suite(&self) -> CipherSuite {
-        CipherSuite::TLS_AES_128_GCM_SHA256
-    }
-
-    fn peer_cert_chain_der(&self) -> Result<Vec<Vec<u8>>, ChainError> {
-        Err(ChainError::failure())
-    }
-
-    fn client_cert_chain_der(&self) -> Result<Option<Vec<u8>>, ChainError> {
-        Ok(None)
-    }
-
-    fn selected_cert_der(&self) -> Result<Option<Vec<Vec<u8>>>, ChainError> {
-        Ok(None)
-    }
-}
+/// The secret; arbitrary.
+const SECRET: u8 = 0x5a;
 
 /// Under these the maps know each other; nothing is sent to them.
 const CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);

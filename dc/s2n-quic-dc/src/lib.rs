@@ -31,5 +31,5 @@ pub mod msg;
 pub mod socket;
 pub mod stream;
 pub mod sync;
-#[cfg(any(feature = "testing", all(test, not(loom))))]
+#[cfg(any(feature = "secrets", all(test, not(loom))))]
 pub mod testing;

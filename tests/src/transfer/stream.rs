@@ -85,22 +85,11 @@ async fn echo(reader: &mut Reader, writer: &mut Writer, len: usize) -> Outcome<P
     let mut checker = Checker::new(len);
     let mut buffer = vec![0; READ_SIZE];
     loop {
-        let mut out = &mut buffer[..];
-        let read = reader
-            .read_into(&mut out)
-            .await
-            .with_context(|| format!("read after {} of {len} bytes", checker.position()))?;
+        let read = read(reader, &mut buffer, &mut checker, len).await?;
         if read == 0 {
             return checker.finish();
         }
-        checker.check(&buffer[..read])?;
-        let mut bytes = &buffer[..read];
-        if checker.position() < len {
-            writer.write_all_from(&mut bytes).await
-        } else {
-            writer.write_all_from_fin(&mut bytes).await
-        }
-        .with_context(|| format!("write up to byte {} of {len}", checker.position()))?;
+        write(writer, &buffer[..read], checker.position(), len).await?;
     }
 }
 
@@ -116,15 +105,20 @@ pub async fn send(writer: &mut Writer, payload: Payload) -> Outcome {
     while position < payload.len() {
         let len = buffer.len().min(payload.len() - position);
         payload.fill(position, &mut buffer[..len]);
-        let mut bytes = &buffer[..len];
         position += len;
-        if position < payload.len() {
-            writer.write_all_from(&mut bytes).await
-        } else {
-            writer.write_all_from_fin(&mut bytes).await
-        }
-        .with_context(|| format!("write up to byte {position} of {}", payload.len()))?;
+        write(writer, &buffer[..len], position, payload.len()).await?;
     }
+    Ok(())
+}
+
+/// Writes the bytes up to `position` of a payload of `len`, the last of them with the end.
+async fn write(writer: &mut Writer, mut bytes: &[u8], position: usize, len: usize) -> Outcome {
+    if position < len {
+        writer.write_all_from(&mut bytes).await
+    } else {
+        writer.write_all_from_fin(&mut bytes).await
+    }
+    .with_context(|| format!("write up to byte {position} of {len}"))?;
     Ok(())
 }
 
@@ -136,17 +130,22 @@ pub async fn send(writer: &mut Writer, payload: Payload) -> Outcome {
 pub async fn receive(reader: &mut Reader, len: usize) -> Outcome<Payload> {
     let mut checker = Checker::new(len);
     let mut buffer = vec![0; READ_SIZE];
-    loop {
-        let mut out = &mut buffer[..];
-        let read = reader
-            .read_into(&mut out)
-            .await
-            .with_context(|| format!("read after {} of {len} bytes", checker.position()))?;
-        if read == 0 {
-            return checker.finish();
-        }
-        checker.check(&buffer[..read])?;
-    }
+    while read(reader, &mut buffer, &mut checker, len).await? > 0 {}
+    checker.finish()
+}
+
+/// Reads once and compares, of a payload of `len` bytes: how many there were, which is none at the end.
+async fn read(
+    reader: &mut Reader,
+    buffer: &mut [u8],
+    checker: &mut Checker,
+    len: usize,
+) -> Outcome<usize> {
+    let mut out = &mut *buffer;
+    let read = reader.read_into(&mut out).await;
+    let read = read.with_context(|| format!("read after {} of {len} bytes", checker.position()))?;
+    checker.check(&buffer[..read])?;
+    Ok(read)
 }
 
 /// Reads an end that has no bytes before it.

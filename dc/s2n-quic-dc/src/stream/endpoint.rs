@@ -25,6 +25,7 @@ use crate::{
 use published_dc::stream::shared::Subscriber;
 use s2n_quic_core::{dc::ApplicationParams, time::Timestamp};
 use std::{
+    future::Future,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, OnceLock},
@@ -36,22 +37,23 @@ const MAX_DATAGRAM_LEN: u16 = 16_383;
 /// The shortest that every path carries
 const MIN_DATAGRAM_LEN: u16 = 1200;
 
-/// Opens a stream to the peer and sends nothing yet
+/// Opens a stream to the peer that the handshake leads to, and sends nothing yet
 ///
 /// Waits while so many streams of this path are unconfirmed by the peer that it might take another key for a replay.
 ///
 /// # Errors
 ///
-/// `QuotaExceeded` when the secret has no keys left, `InvalidInput` when the address cannot be reached from the environment's sockets.
+/// Whatever `handshake` returns, `QuotaExceeded` when the secret has no keys left, `InvalidInput` when the address cannot be reached from the environment's sockets.
 ///
 /// # Cancel safety
 ///
-/// Nothing has been opened when the future is dropped before it is ready.
+/// Cancel safe if `handshake` is: nothing has been opened when the future is dropped before it is ready.
 pub(crate) async fn open<Env: Running>(
-    env: &Env,
-    peer: map::Peer,
+    handshake: impl Future<Output = io::Result<map::Peer>>,
     acceptor_addr: SocketAddr,
+    env: &Env,
 ) -> io::Result<Stream<Env::Subscriber>> {
+    let peer = handshake.await?;
     let started = env.started().ok_or_else(|| {
         io::Error::new(
             io::ErrorKind::InvalidInput,

@@ -9,31 +9,18 @@
 //!
 //! The one rule: a simulation depends on nothing but the test, so it repeats byte for byte.
 
-use crate::clock::ticks;
 pub(crate) use crate::testing::secrets::{self, Agreement};
 use crate::{
     event::disabled::Subscriber,
     path::secret::Map,
-    socket::{
-        pool::{self, Pool},
-        recv::udp::{Receiver, Worker as ReceiveWorker},
-        send::udp::{Next, Sender, Worker as SendWorker},
-        udp::Traffic,
-    },
+    socket::pool,
     stream::{
         application,
         endpoint::{self, Accepting},
-        environment::{
-            core::{Core, Guard, Parts, Routes, Settings, Shard},
-            timers::Timers,
-        },
-        metrics::{Metrics, WaitCounters},
-        path::Path,
         server::{accept, stats},
     },
-    sync::doorbell::{Doorbell, Wake},
 };
-use clock::{timestamp, Clock};
+use clock::Clock;
 use core::{
     future::Future,
     pin::{pin, Pin},
@@ -41,17 +28,12 @@ use core::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
-use network::{Network, Side, SimSocket};
-use s2n_quic_core::time::Timestamp;
-use std::{
-    cell::RefCell,
-    fmt::Write as _,
-    io,
-    rc::Rc,
-    sync::{Arc, OnceLock},
-};
+pub(crate) use end::End;
+use network::{Network, Side};
+use std::{cell::RefCell, fmt::Write as _, io, rc::Rc, sync::Arc};
 
 pub(crate) mod clock;
+mod end;
 pub(crate) mod network;
 
 pub(crate) type Stream = application::Stream<Subscriber>;
@@ -100,161 +82,6 @@ impl std::task::Wake for Flag {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::Relaxed);
     }
-}
-
-struct Bell(Arc<Flag>);
-
-impl Wake for Bell {
-    fn wake(&self) {
-        self.0 .0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// One environment
-pub(crate) struct End {
-    pub(crate) core: Arc<Core>,
-    pub(crate) shard: Arc<Shard>,
-    side: Side,
-    guard: Guard,
-    sending: SendWorker<SimSocket>,
-    receiving: ReceiveWorker<SimSocket>,
-    /// The sender's, and the receiver's
-    bells: [Arc<Flag>; 2],
-    naps: [Nap; 2],
-}
-
-/// What a worker sleeps for
-#[derive(Clone, Copy, Debug)]
-enum Nap {
-    Until(Option<Timestamp>),
-    Writable,
-}
-
-impl End {
-    fn new(
-        side: Side,
-        options: &Options,
-        map: &Map,
-        accepting: Option<Accepting<Subscriber>>,
-        world: (&Clock, &Network),
-    ) -> Self {
-        let (clock, network) = world;
-        let bells = [Arc::<Flag>::default(), Arc::<Flag>::default()];
-        let bell = |flag: &Arc<Flag>| Doorbell::new(Box::new(Bell(flag.clone())));
-        let now = clock.now();
-        let shard = Arc::new(Shard {
-            local_addr: side.addr(),
-            sender: Sender::new(bell(&bells[0])),
-            receiver: Receiver::new(bell(&bells[1])),
-            routes: Routes::new(0, 1),
-            timers: Timers::new(ticks(now)),
-            waits: WaitCounters::default(),
-            traffic: Traffic::default(),
-        });
-        let slot = Arc::new(OnceLock::new());
-        let core = Core::new(Parts {
-            pool: Pool::new(options.pool).expect("a valid pool"),
-            clock: Box::new(clock.clone()),
-            map: map.clone(),
-            shards: vec![shard.clone()],
-            settings: Settings {
-                max_pending: options.max_pending,
-                max_rate: None,
-                max_receive_window_bytes: options.max_receive_window_bytes,
-            },
-            acceptor: accepting.map(|accepting| accepting.into_acceptor(slot.clone())),
-        });
-        let guard = Guard::new(core.clone());
-        let _ = slot.set(guard.downgrade());
-        let socket = network.socket(side);
-        // the first poll arms the bells
-        bells
-            .iter()
-            .for_each(|bell| bell.0.store(true, Ordering::Relaxed));
-        Self {
-            sending: SendWorker::new(socket.clone(), shard.sender.clone(), now),
-            receiving: ReceiveWorker::new(socket, core.clone(), shard.clone()),
-            core,
-            shard,
-            side,
-            guard,
-            bells,
-            naps: [Nap::Until(None); 2],
-        }
-    }
-
-    pub(crate) fn metrics(&self) -> Metrics {
-        Metrics::of(&self.core)
-    }
-
-    /// Of data, set aside or in use, in bytes
-    pub(crate) fn pool(&self) -> pool::Stats {
-        self.core.pool.stats()
-    }
-
-    /// The path to the other end, of which there is one in a simulation
-    pub(crate) fn path(&self) -> Arc<Path> {
-        let mut found = None;
-        self.core.for_each_path(|path| found = Some(path.clone()));
-        found.expect("a stream was opened")
-    }
-
-    /// Transmissions in the wheels and in front of them, as of the worker's last round
-    pub(crate) fn wheel_depth(&self) -> u64 {
-        self.shard.sender.metrics.depth.get()
-    }
-
-    fn is_due(&self, index: usize, network: &Network, now: Timestamp) -> bool {
-        let is_time = match self.naps[index] {
-            Nap::Until(at) => at.is_some_and(|at| at <= now),
-            Nap::Writable => timestamp(network.writable_at(self.side)) <= now,
-        };
-        let is_readable = index == 1 && network.is_readable(self.side);
-        self.bells[index].take() || is_time || is_readable
-    }
-
-    /// As the threads of an environment do; true if anything was polled
-    fn turn(&mut self, network: &Network, now: Timestamp) -> bool {
-        let mut any = false;
-        if self.is_due(0, network, now) {
-            let bell = &self.shard.sender.doorbell;
-            bell.disarm();
-            self.naps[0] = rest(|| self.sending.poll(now), bell);
-            any = true;
-        }
-        if self.is_due(1, network, now) {
-            let bell = &self.shard.receiver.doorbell;
-            bell.disarm();
-            self.naps[1] = rest(|| self.receiving.poll(now), bell);
-            any = true;
-        }
-        any
-    }
-
-    fn next_event(&self, network: &Network) -> Option<u64> {
-        let naps = self.naps.iter().filter_map(|nap| match nap {
-            Nap::Until(at) => at.map(ticks),
-            Nap::Writable => Some(network.writable_at(self.side)),
-        });
-        naps.min()
-    }
-}
-
-/// Polls a worker until it has nothing more to do now
-fn rest(mut poll: impl FnMut() -> Next, bell: &Doorbell) -> Nap {
-    for _ in 0..MAX_ROUNDS {
-        if poll() == Next::Now {
-            continue;
-        }
-        bell.arm();
-        // what came before the bell was armed rang in vain: look again
-        match poll() {
-            Next::Now => bell.disarm(),
-            Next::At(at) => return Nap::Until(at),
-            Next::Writable => return Nap::Writable,
-        }
-    }
-    panic!("a worker never comes to rest");
 }
 
 /// Two environments, the network between them, and the applications on top

@@ -11,16 +11,15 @@ use std::{future::Future, io, net::SocketAddr};
 
 /// Opens a stream over simulated UDP.
 ///
-/// Nothing is sent yet. Callers should write at once: a key id is taken here, and one that stays unseen while many
-/// others are used falls out of the peer's replay window.
+/// Nothing is sent yet: what [`tokio::connect_udp`](super::tokio::connect_udp) asks of its callers holds here as well.
 ///
 /// # Errors
 ///
-/// Whatever `handshake` returns, and [`io::ErrorKind::QuotaExceeded`] if the key ids of the secret are used up.
+/// As [`tokio::connect_udp`](super::tokio::connect_udp).
 ///
 /// # Cancel safety
 ///
-/// Cancel safe if `handshake` is: no stream exists before the future is done.
+/// As [`tokio::connect_udp`](super::tokio::connect_udp).
 pub async fn connect_udp<H, Sub>(
     handshake: H,
     acceptor_addr: SocketAddr,
@@ -30,6 +29,5 @@ where
     H: Future<Output = io::Result<map::Peer>>,
     Sub: event::Subscriber + Clone,
 {
-    let peer = handshake.await?;
-    endpoint::open(env, peer, acceptor_addr).await
+    endpoint::open(handshake, acceptor_addr, env).await
 }

@@ -326,7 +326,8 @@ impl Builder {
         self
     }
 
-    /// Changes what has no method of its own here, such as the limits of memory, of transmissions in flight and of the rate to one peer
+    /// Changes what has no method of its own here, such as the limits of memory, of transmissions in flight and of the
+    /// rate to one peer.
     ///
     /// `tune` is called by [`Self::build`], which then checks the result, and sets what has a method.
     pub fn with_tuning(mut self, tune: impl FnOnce(&mut udp::Config) + Send + 'static) -> Self {
@@ -353,7 +354,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// * [`io::ErrorKind::InvalidInput`] if the number of background threads is 0, or what was [tuned](Self::with_tuning) is out of range.
+    /// * [`io::ErrorKind::InvalidInput`] if the number of background threads is 0, or what was
+    ///   [tuned](Self::with_tuning) is out of range.
     /// * Whatever keeps the sockets from being bound or the threads from being started.
     pub fn build<H: Handshake + Clone, S: event::Subscriber + Clone>(
         self,
@@ -419,8 +421,7 @@ where
     H: Future<Output = io::Result<secret::map::Peer>>,
     Sub: event::Subscriber + Clone,
 {
-    let peer = handshake.await?;
-    endpoint::open(env, peer, acceptor_addr).await
+    endpoint::open(handshake, acceptor_addr, env).await
 }
 
 fn invalid_input(message: String) -> io::Error {

@@ -10,7 +10,7 @@
 
 use super::timers::Timers;
 use crate::{
-    clock::Clock,
+    clock::{ticks, Clock},
     counter::Counter,
     credentials::{self, Credentials},
     msg::segment,
@@ -29,6 +29,7 @@ use crate::{
         send,
         shared::Shared,
     },
+    sync::doorbell::Doorbell,
 };
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use hashbrown::HashMap;
@@ -78,6 +79,28 @@ pub(crate) struct Shard {
     pub(crate) waits: WaitCounters,
     /// What the socket counts
     pub(crate) traffic: Traffic,
+}
+
+impl Shard {
+    /// `bells` wake who sends and who receives
+    pub(crate) fn new(
+        local_addr: SocketAddr,
+        routes: Routes,
+        bells: [Doorbell; 2],
+        traffic: Traffic,
+        now: Timestamp,
+    ) -> Arc<Self> {
+        let [sending, receiving] = bells;
+        Arc::new(Self {
+            local_addr,
+            sender: Sender::new(sending),
+            receiver: Receiver::new(receiving),
+            routes,
+            timers: Timers::new(ticks(now)),
+            waits: WaitCounters::default(),
+            traffic,
+        })
+    }
 }
 
 /// What an environment counts; everything that is dropped is counted by reason

@@ -6,12 +6,12 @@
 
 use super::{
     core::{Core, Guard, Parts, Settings, Shard},
-    udp::Config,
     Environment,
 };
 use crate::{
     clock::Clock,
     event,
+    path::secret::Map,
     socket::pool::Pool,
     stream::{endpoint::Accepting, metrics::Metrics},
 };
@@ -37,17 +37,18 @@ pub(crate) struct Started {
 }
 
 /// What is there once the sockets are bound
-pub(super) struct Standing<'a, Sub: event::Subscriber> {
-    pub(super) pool: Pool,
-    pub(super) clock: Box<dyn Clock>,
-    pub(super) config: &'a Config,
-    pub(super) shards: Vec<Arc<Shard>>,
-    pub(super) acceptor: Option<Accepting<Sub>>,
+pub(crate) struct Standing<Sub: event::Subscriber> {
+    pub(crate) pool: Pool,
+    pub(crate) clock: Box<dyn Clock>,
+    pub(crate) map: Map,
+    pub(crate) settings: Settings,
+    pub(crate) shards: Vec<Arc<Shard>>,
+    pub(crate) acceptor: Option<Accepting<Sub>>,
 }
 
 impl Started {
     /// To be called before any worker runs, which could accept a stream
-    pub(super) fn new<Sub>(standing: Standing<'_, Sub>) -> Self
+    pub(crate) fn new<Sub>(standing: Standing<Sub>) -> Self
     where
         Sub: event::Subscriber + Clone,
     {
@@ -55,13 +56,9 @@ impl Started {
         let core = Core::new(Parts {
             pool: standing.pool,
             clock: standing.clock,
-            map: standing.config.map.clone(),
+            map: standing.map,
             shards: standing.shards,
-            settings: Settings {
-                max_pending: standing.config.max_in_flight_transmissions,
-                max_rate: standing.config.max_bytes_per_second.map(|rate| rate as u64),
-                max_receive_window_bytes: standing.config.max_receive_window_bytes,
-            },
+            settings: standing.settings,
             acceptor: standing
                 .acceptor
                 .map(|accepting| accepting.into_acceptor(slot.clone())),

@@ -4,6 +4,7 @@
 //!
 //! The one rule: a value out of range is an error that names the field, the value and the range; nothing is clamped in silence.
 
+use super::core::Settings;
 use crate::{
     path::secret::Map,
     socket::pool,
@@ -137,6 +138,15 @@ impl Config {
         self.pool
             .validate()
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+    }
+
+    /// What streams are made with
+    pub(super) fn settings(&self) -> Settings {
+        Settings {
+            max_pending: self.max_in_flight_transmissions,
+            max_rate: self.max_bytes_per_second.map(|rate| rate as u64),
+            max_receive_window_bytes: self.max_receive_window_bytes,
+        }
     }
 }
 

@@ -8,24 +8,17 @@ use super::{
     task::{self, Bell, Surroundings},
 };
 use crate::{
-    clock::ticks,
     counter::Counter,
     event,
-    socket::{
-        pool::Pool,
-        recv::udp::{Receiver, Worker as ReceiveWorker},
-        send::udp::{Sender, Worker as SendWorker},
-    },
+    socket::{pool::Pool, recv::udp::Worker as ReceiveWorker, send::udp::Worker as SendWorker},
     stream::{
         endpoint::Accepting,
         environment::{
             core::{Routes, Shard},
             drive::{Receiving, Sending},
             started::{Standing, Started},
-            timers::Timers,
             udp::Config,
         },
-        metrics::WaitCounters,
     },
     sync::doorbell::Doorbell,
 };
@@ -72,15 +65,13 @@ where
         }
         let (sending, receiving) = (Arc::<Bell>::default(), Arc::<Bell>::default());
         let bell = |bell: &Arc<Bell>| Doorbell::new(Box::new(bell.clone()));
-        shards.push(Arc::new(Shard {
+        shards.push(Shard::new(
             local_addr,
-            sender: Sender::new(bell(&sending)),
-            receiver: Receiver::new(bell(&receiving)),
-            routes: Routes::new(index, setup.sockets),
-            timers: Timers::new(ticks(now)),
-            waits: WaitCounters::default(),
-            traffic: socket.traffic(),
-        }));
+            Routes::new(index, setup.sockets),
+            [bell(&sending), bell(&receiving)],
+            socket.traffic(),
+            now,
+        ));
         bound.push(Bound {
             socket,
             sending,
@@ -91,7 +82,8 @@ where
     let started = Started::new(Standing {
         pool,
         clock: Box::new(clock.clone()),
-        config: &setup.config,
+        map: setup.config.map.clone(),
+        settings: setup.config.settings(),
         shards,
         acceptor: setup.acceptor,
     });

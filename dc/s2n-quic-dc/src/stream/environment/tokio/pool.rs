@@ -8,13 +8,13 @@
 //! The one rule: a thread ends only when nothing is left for it to do, or when the time for that is up.
 
 use crate::{
-    clock::{ticks, tokio::Clock},
+    clock::tokio::Clock,
     event,
     socket::{
         io::Socket as _,
         pool::Pool,
-        recv::udp::{Receiver, Worker as ReceiveWorker},
-        send::udp::{Next, Sender, Worker as SendWorker},
+        recv::udp::Worker as ReceiveWorker,
+        send::udp::{Next, Worker as SendWorker},
         udp::UdpSocket,
         waker::{Interest, Parker, Waker},
     },
@@ -24,10 +24,8 @@ use crate::{
             core::{Routes, Shard},
             drive::{Receiving, Sending, Turn},
             started::{Standing, Started},
-            timers::Timers,
             udp::Config,
         },
-        metrics::WaitCounters,
     },
     sync::doorbell::{Doorbell, Wake},
 };
@@ -90,15 +88,13 @@ where
         }
         let (sending, receiving) = (Parker::new()?, Parker::new()?);
         let bell = |parker: &Parker| Doorbell::new(Box::new(parker.waker().clone()));
-        shards.push(Arc::new(Shard {
+        shards.push(Shard::new(
             local_addr,
-            sender: Sender::new(bell(&sending)),
-            receiver: Receiver::new(bell(&receiving)),
-            routes: Routes::new(index, setup.sockets),
-            timers: Timers::new(ticks(now)),
-            waits: WaitCounters::default(),
-            traffic: socket.traffic(),
-        }));
+            Routes::new(index, setup.sockets),
+            [bell(&sending), bell(&receiving)],
+            socket.traffic(),
+            now,
+        ));
         bound.push(Bound {
             socket,
             sending,
@@ -109,7 +105,8 @@ where
     let started = Started::new(Standing {
         pool,
         clock: Box::new(setup.clock.clone()),
-        config: &setup.config,
+        map: setup.config.map.clone(),
+        settings: setup.config.settings(),
         shards,
         acceptor: setup.acceptor,
     });

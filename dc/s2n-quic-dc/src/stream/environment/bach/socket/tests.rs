@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//! Two simulated sockets: what is sent in batches, joined on receive, refused or cut off, as a kernel does it.
+
 use super::*;
 use crate::testing::{ext::*, sim};
 use core::time::Duration;
