@@ -27,6 +27,7 @@ use crate::{
 use core::{
     sync::atomic::{AtomicBool, Ordering},
     task::Waker,
+    time::Duration,
 };
 use s2n_quic_core::time::Timestamp;
 use std::{
@@ -88,6 +89,8 @@ pub(crate) struct Worker<S: Socket> {
     held: VecDeque<Transmission>,
     incoming: Vec<Transmission>,
     wakers: Vec<Waker>,
+    /// How early a transmission may leave: by so much or more a sleep ends late
+    resolution: Duration,
 }
 
 impl Sender {
@@ -144,7 +147,13 @@ impl Sender {
 }
 
 impl<S: Socket> Worker<S> {
-    pub(crate) fn new(socket: Arc<S>, sender: Arc<Sender>, now: Timestamp) -> Self {
+    /// `resolution` is that of the timers that the worker sleeps by
+    pub(crate) fn new(
+        socket: Arc<S>,
+        sender: Arc<Sender>,
+        resolution: Duration,
+        now: Timestamp,
+    ) -> Self {
         let tick = ticks(now);
         Self {
             socket,
@@ -153,6 +162,7 @@ impl<S: Socket> Worker<S> {
             held: VecDeque::new(),
             incoming: Vec::new(),
             wakers: Vec::new(),
+            resolution,
         }
     }
 
@@ -209,7 +219,7 @@ impl<S: Socket> Worker<S> {
 
     /// Takes out what is due, in order of priority, until the round is full
     fn fill(&mut self, round: &mut Round, now: Timestamp) {
-        let tick = ticks(now);
+        let tick = ticks(now + self.resolution);
         let max_segments = self.socket.max_segments();
         loop {
             let next = self
@@ -231,7 +241,8 @@ impl<S: Socket> Worker<S> {
 
     fn next_departure(&self) -> Option<Timestamp> {
         let tick = self.wheels.iter().filter_map(Wheel::next_expiry).min()?;
-        Some(at_tick(tick))
+        let departure = at_tick(tick);
+        Some(departure.checked_sub(self.resolution).unwrap_or(departure))
     }
 
     fn send(&mut self, round: Round, now: Timestamp) -> Next {

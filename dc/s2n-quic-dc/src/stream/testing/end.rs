@@ -30,7 +30,7 @@ use crate::{
     },
     sync::doorbell::{Doorbell, Wake},
 };
-use core::sync::atomic::Ordering;
+use core::{sync::atomic::Ordering, time::Duration};
 use s2n_quic_core::time::Timestamp;
 use std::sync::Arc;
 
@@ -92,7 +92,7 @@ impl End {
             .iter()
             .for_each(|bell| bell.0.store(true, Ordering::Relaxed));
         Self {
-            sending: SendWorker::new(socket.clone(), shard.sender.clone(), now),
+            sending: SendWorker::new(socket.clone(), shard.sender.clone(), Duration::ZERO, now),
             receiving: ReceiveWorker::new(socket, core.clone(), shard.clone()),
             core,
             shard,

@@ -22,6 +22,7 @@ use crate::{
     },
     sync::doorbell::Doorbell,
 };
+use core::time::Duration;
 use s2n_quic_platform::socket::options::{Options, ReusePort};
 use std::{io, sync::Arc};
 
@@ -96,7 +97,12 @@ where
             clock: clock.clone(),
             turns: setup.turns.clone(),
         };
-        let worker = SendWorker::new(bound.socket.clone(), shard.sender.clone(), now);
+        let worker = SendWorker::new(
+            bound.socket.clone(),
+            shard.sender.clone(),
+            Duration::ZERO,
+            now,
+        );
         let sending = task::send(
             Sending::new(worker, clock.clone()),
             surroundings(bound.sending),

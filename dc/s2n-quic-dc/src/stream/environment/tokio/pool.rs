@@ -52,6 +52,9 @@ impl Wake for Arc<Waker> {
     }
 }
 
+/// What `ppoll` oversleeps by at the median on a virtual machine, see `benches/examples/oversleep.rs`
+const TIMER_RESOLUTION: Duration = Duration::from_micros(50);
+
 /// One socket on its way to its threads
 struct Bound {
     socket: Arc<UdpSocket>,
@@ -116,7 +119,7 @@ where
         let prefix = &setup.thread_name_prefix;
         let shard = core.shards[index].clone();
         let (socket, clock) = (bound.socket.clone(), setup.clock.clone());
-        let worker = SendWorker::new(socket.clone(), shard.sender.clone(), now);
+        let worker = SendWorker::new(socket.clone(), shard.sender.clone(), TIMER_RESOLUTION, now);
         let sending = Sending::new(worker, clock.clone());
         thread::Builder::new()
             .name(format!("{prefix}::send::{index}"))

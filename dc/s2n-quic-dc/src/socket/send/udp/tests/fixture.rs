@@ -282,7 +282,7 @@ impl Bench {
         let sender = Sender::new(Doorbell::new(Box::new(rings.clone())));
         Self {
             pool,
-            worker: Worker::new(socket.clone(), sender.clone(), at(0)),
+            worker: Worker::new(socket.clone(), sender.clone(), Duration::ZERO, at(0)),
             socket,
             sender,
             rings,
