@@ -239,6 +239,16 @@ impl Path {
         self.state.lock().control.pto_period(backoff)
     }
 
+    /// The peer sent something again: packets are being lost, of its own or the answers to them
+    pub(crate) fn on_repetition(&self, now: Timestamp) {
+        self.state.lock().control.on_repetition(now);
+    }
+
+    /// How long a stream that has received everything still answers to repetitions
+    pub(crate) fn time_wait(&self, now: Timestamp) -> Duration {
+        self.state.lock().control.time_wait(now)
+    }
+
     /// How long to wait for an acknowledgement before looking what to make of it
     pub(crate) fn probe_period(&self, backoff: u32) -> Duration {
         self.state.lock().control.probe_period(backoff)

@@ -63,6 +63,17 @@ const SHORT_PATH: Duration = Duration::from_millis(1);
 /// Bytes that are never exceeded on any path
 const MAX_LONG_WINDOW: u64 = 64 << 20;
 
+/// How long a stream that has received everything answers to repetitions of the last packet, at the least. Streams that end in this time
+/// take memory.
+const MIN_TIME_WAIT: Duration = Duration::from_millis(50);
+
+/// The same where packets are lost, and at the most: a peer that probes seven times is heard although six of those, or the answers to them,
+/// are lost
+const MAX_TIME_WAIT: Duration = Duration::from_millis(500);
+
+/// A path on which a packet was lost, or is taken to be, counts as lossy for so long
+const LOSSY_PERIOD: Duration = Duration::from_secs(10);
+
 /// How much faster than the window per round trip packets leave: the window stays in charge (RFC 9002, section 7.7)
 const PACING_GAIN: (u64, u64) = (5, 4);
 
@@ -71,12 +82,15 @@ const DOUBLING_GAIN: (u64, u64) = (2, 1);
 
 pub(super) struct Control {
     departures: Departures,
+    /// Bytes per second that may leave; a function of the fields below, which change once per acknowledgement and are asked several times
+    rate: Option<u64>,
     rtt: RttEstimator,
     congestion: Congestion,
     reordering: Reordering,
     datagram_len: u16,
     limits: Limits,
     probing: Probing,
+    lossy_until: Option<Timestamp>,
 }
 
 /// What the environment sets
@@ -118,6 +132,7 @@ impl Control {
         let len = u64::from(datagram_len);
         Self {
             departures: Departures::new(u32::from(datagram_len), max_burst),
+            rate: limits.max_rate,
             rtt: RttEstimator::new(INITIAL_RTT),
             congestion: Congestion::new(congestion::Limits {
                 initial: (INITIAL_DATAGRAMS * len).max(u64::from(max_burst)),
@@ -128,6 +143,7 @@ impl Control {
             datagram_len,
             limits,
             probing: Probing::default(),
+            lossy_until: None,
         }
     }
 
@@ -158,13 +174,12 @@ impl Control {
 
     /// Bytes of one turn: what may leave in one burst, but some turns to a window, so that acknowledgements come evenly
     pub(super) fn turn(&self) -> u64 {
-        let burst = u64::from(self.departures.burst(self.pacing_rate()));
+        let burst = u64::from(self.departures.burst(self.rate));
         burst.min(self.congestion.window() / 4)
     }
 
     pub(super) fn schedule(&mut self, len: u32, now: Timestamp) -> Timestamp {
-        let rate = self.pacing_rate();
-        self.departures.schedule(len, rate, now)
+        self.departures.schedule(len, self.rate, now)
     }
 
     /// As fast as may be
@@ -220,6 +235,7 @@ impl Control {
             },
             now,
         );
+        self.rate = self.pacing_rate();
     }
 
     /// What a receive buffer holds, and what is on the way; of a limited rate, twice what a round trip takes, because more would only wait
@@ -234,8 +250,27 @@ impl Control {
         max.min(needed)
     }
 
+    /// The peer sent something again
+    pub(super) fn on_repetition(&mut self, now: Timestamp) {
+        self.lossy_until = Some(now + LOSSY_PERIOD);
+    }
+
+    /// How long a stream that has received everything still answers: three times the probe timeout (RFC 9000, section 10.2), which is short
+    /// in a datacenter. Every repetition that arrives starts it anew.
+    pub(super) fn time_wait(&self, now: Timestamp) -> Duration {
+        let least = match self.lossy_until {
+            Some(until) if now < until => MAX_TIME_WAIT,
+            _ => MIN_TIME_WAIT,
+        };
+        (3 * self.pto_period(1)).clamp(least, MAX_TIME_WAIT)
+    }
+
     pub(super) fn on_congestion(&mut self, signal: Signal, departed: Departed, now: Timestamp) {
+        if signal == Signal::Loss {
+            self.lossy_until = Some(now + LOSSY_PERIOD);
+        }
         let is_new = self.congestion.on_congestion(signal, departed.time, now);
+        self.rate = self.pacing_rate();
         if is_new && signal == Signal::Loss {
             self.reordering.on_loss();
         }
@@ -247,6 +282,7 @@ impl Control {
         self.reordering
             .on_spurious_loss(distance, age, self.round_trip());
         self.congestion.on_spurious_loss(departed.time);
+        self.rate = self.pacing_rate();
     }
 
     fn round_trip(&self) -> RoundTrip {

@@ -148,7 +148,7 @@ impl<Sub: event::Subscriber> Reader<Sub> {
                 break Poll::Pending;
             }
         };
-        recv.on_read(now);
+        recv.on_read(shared, now);
         match (self.ack_mode, &result) {
             (AckMode::Application, Poll::Ready(Ok(_))) => {
                 recv.transmit_or_defer_control(shared, now);

@@ -35,9 +35,6 @@ mod open;
 
 use control::{Remembered, Repeat};
 
-/// How long a finished half still answers: the peer's last packet is repeated until it hears that it has arrived
-const TIME_WAIT: Duration = Duration::from_millis(500);
-
 /// How often a close is repeated before the peer counts as gone
 const MAX_CLOSE_ATTEMPTS: u8 = 6;
 
@@ -163,7 +160,7 @@ impl State {
     }
 
     /// To be called after the application has taken something: moves the window and notices the end
-    pub(crate) fn on_read(&mut self, now: Timestamp) {
+    pub(crate) fn on_read(&mut self, shared: &Shared, now: Timestamp) {
         if !matches!(self.phase, Phase::Open) {
             return;
         }
@@ -171,20 +168,20 @@ impl State {
         if self.window.on_consumed(consumed, now) && self.reassembler.final_size().is_none() {
             self.is_control_due = true;
         }
-        self.try_finish(now);
+        self.try_finish(shared, now);
     }
 
-    fn try_finish(&mut self, now: Timestamp) {
+    fn try_finish(&mut self, shared: &Shared, now: Timestamp) {
         let is_done = self.reassembler.is_reading_complete();
         match &mut self.phase {
             Phase::Open if is_done => {
                 self.phase = Phase::TimeWait {
-                    until: now + TIME_WAIT,
+                    until: now + shared.path.time_wait(now),
                 };
                 self.repeat = None;
                 self.window.close();
             }
-            Phase::TimeWait { until } => *until = now + TIME_WAIT,
+            Phase::TimeWait { until } => *until = now + shared.path.time_wait(now),
             Phase::Open | Phase::Closing { .. } | Phase::Failed { .. } => {}
         }
     }
@@ -298,7 +295,7 @@ impl State {
             if let Ok(unread) = VarInt::try_from(unread) {
                 let _ = self.reassembler.skip(unread);
             }
-            self.try_finish(now);
+            self.try_finish(shared, now);
             return;
         }
         let code = if is_panicking || self.buffered_len() > 0 {

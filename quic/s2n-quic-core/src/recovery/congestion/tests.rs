@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//! The search for the window, event by event; whole paths are in `link`.
+
 use super::*;
 
 mod link;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//! The estimates of a path by hand: what follows from acknowledgements, losses and silence, and when.
+
 use super::*;
 
 const MTU: u16 = 1450;
@@ -218,4 +220,46 @@ fn reordering_moves_the_thresholds_and_gives_the_window_back() {
     control.on_spurious_loss(departed, 50, at(151_100));
     assert_eq!(control.window(), window);
     assert_eq!(control.thresholds().packets, 51);
+}
+
+#[test]
+fn streams_answer_repetitions_for_longer_where_packets_are_lost() {
+    let mut control = measured(100);
+    assert_eq!(control.time_wait(at(0)), Duration::from_millis(50));
+    control.on_repetition(at(0));
+    let period = 10_000_000;
+    assert_eq!(
+        control.time_wait(at(period - 1)),
+        Duration::from_millis(500)
+    );
+    assert_eq!(control.time_wait(at(period)), Duration::from_millis(50));
+
+    let departed = Departed { time: at(period) };
+    control.on_congestion(Signal::Mark, departed, at(period));
+    assert_eq!(control.time_wait(at(period)), Duration::from_millis(50));
+    control.on_congestion(Signal::Loss, departed, at(period));
+    assert_eq!(control.time_wait(at(period)), Duration::from_millis(500));
+
+    // three probe timeouts, and never longer than half a second
+    let probes = 3 * measured(20_000).pto_period(1);
+    assert!(probes > Duration::from_millis(50) && probes < Duration::from_millis(500));
+    assert_eq!(measured(20_000).time_wait(at(0)), probes);
+    assert_eq!(
+        measured(1_000_000).time_wait(at(0)),
+        Duration::from_millis(500)
+    );
+}
+
+#[test]
+fn the_rate_in_use_follows_every_event() {
+    let mut control = measured(10_000);
+    assert_eq!(control.rate, control.pacing_rate());
+    let departed = Departed { time: at(900_000) };
+    control.on_congestion(Signal::Loss, departed, at(1_000_000));
+    assert_eq!(control.rate, control.pacing_rate());
+    control.on_spurious_loss(departed, 5, at(1_000_100));
+    assert_eq!(control.rate, control.pacing_rate());
+    acknowledge(&mut control, 1_000_100, 1_020_100);
+    assert_eq!(control.rate, control.pacing_rate());
+    assert!(control.rate.is_some());
 }

@@ -107,11 +107,12 @@ impl State {
         }
     }
 
-    /// After a read that has returned something: an acknowledgement of a single packet waits for the application's answer, or for
-    /// [`READER_GRACE`](crate::stream::recv::worker::READER_GRACE), to leave together with it (RFC 9000, section 13.2.1)
+    /// After a read that has returned something: if a single packet has ended the stream, its acknowledgement waits for the application's
+    /// answer, or for [`READER_GRACE`](crate::stream::recv::worker::READER_GRACE), to leave together with it (RFC 9000, section 13.2.1)
     pub(crate) fn transmit_or_defer_control(&mut self, shared: &Arc<Shared>, now: Timestamp) {
         let is_open = matches!(self.phase, Phase::Open | Phase::TimeWait { .. });
-        if self.is_control_due && is_open && self.unanswered == 1 && !self.is_repetition {
+        let is_message = self.unanswered == 1 && self.has_all();
+        if self.is_control_due && is_open && is_message && !self.is_repetition {
             shared.defer_control();
         } else {
             self.transmit_control(shared, now);

@@ -91,6 +91,9 @@ impl State {
                 .update_opener(&mut self.opener, shared.clock());
         }
 
+        if meta.is_retransmission {
+            shared.path.on_repetition(now);
+        }
         self.highest = self.highest.max(meta.end());
         self.ranges(&meta).insert(meta.number);
         self.ecn.increment(received.ecn);
@@ -116,7 +119,7 @@ impl State {
                 return self.on_remote_close(&close, shared, now);
             }
         }
-        self.try_finish(now);
+        self.try_finish(shared, now);
         Ok(())
     }
 
