@@ -30,6 +30,7 @@ use core::{
     time::Duration,
 };
 use s2n_quic_core::time::Timestamp;
+use smallvec::SmallVec;
 use std::{
     collections::VecDeque,
     io::{self, IoSlice},
@@ -41,6 +42,9 @@ const ROUND_BYTES: usize = 65_487;
 
 /// Messages that one `sendmmsg` takes at most; small ones gain from company, and 32 of them take about 100 µs
 const ROUND_MESSAGES: usize = 32;
+
+/// Buffers of one round that are listed without an allocation; more only if messages are very short
+const INLINE_BUFFERS: usize = 64;
 
 /// What streams hold of the worker
 pub(crate) struct Sender {
@@ -88,6 +92,8 @@ pub(crate) struct Worker<S: Socket> {
     /// Due and not sent: what did not fit the last round, or would have blocked. Goes before the wheels.
     held: VecDeque<Transmission>,
     incoming: Vec<Transmission>,
+    /// Empty between rounds
+    round: Round,
     wakers: Vec<Waker>,
     /// How early a transmission may leave: by so much or more a sleep ends late
     resolution: Duration,
@@ -161,6 +167,7 @@ impl<S: Socket> Worker<S> {
             wheels: core::array::from_fn(|_| Wheel::new(tick)),
             held: VecDeque::new(),
             incoming: Vec::new(),
+            round: Round::default(),
             wakers: Vec::new(),
             resolution,
         }
@@ -193,13 +200,14 @@ impl<S: Socket> Worker<S> {
     /// Sends one round of what is due
     pub(crate) fn poll(&mut self, now: Timestamp) -> Next {
         self.accept();
-        let mut round = Round::default();
+        let mut round = core::mem::take(&mut self.round);
         self.fill(&mut round, now);
         let next = if round.transmissions.is_empty() {
             Next::At(self.next_departure())
         } else {
-            self.send(round, now)
+            self.send(&mut round, now)
         };
+        self.round = round;
         let depth = self.held.len() + self.wheels.iter().map(Wheel::len).sum::<usize>();
         self.sender.metrics.depth.set(depth as u64);
         for waker in self.wakers.drain(..) {
@@ -245,7 +253,8 @@ impl<S: Socket> Worker<S> {
         Some(departure.checked_sub(self.resolution).unwrap_or(departure))
     }
 
-    fn send(&mut self, round: Round, now: Timestamp) -> Next {
+    /// Leaves the round empty
+    fn send(&mut self, round: &mut Round, now: Timestamp) -> Next {
         let (groups_sent, error) = round.send(&*self.socket);
         let sent = round
             .groups
@@ -256,7 +265,9 @@ impl<S: Socket> Worker<S> {
             .get(groups_sent + 1)
             .map_or(round.transmissions.len(), |group| group.start);
 
-        let mut transmissions = round.transmissions.into_iter();
+        round.groups.clear();
+        round.bytes = 0;
+        let mut transmissions = round.transmissions.drain(..);
         for transmission in transmissions.by_ref().take(sent) {
             if transmission.priority != Priority::Control {
                 let lateness = now.saturating_duration_since(transmission.departure);
@@ -353,7 +364,7 @@ impl Round {
 
     /// How many groups went, and why the next one did not
     fn send<S: Socket>(&self, socket: &S) -> (usize, Option<io::Error>) {
-        let buffers: Vec<IoSlice<'_>> = self
+        let buffers: SmallVec<[IoSlice<'_>; INLINE_BUFFERS]> = self
             .transmissions
             .iter()
             .map(|transmission| IoSlice::new(transmission.message.payload()))
@@ -364,7 +375,7 @@ impl Round {
             .skip(1)
             .map(|group| group.start)
             .chain([buffers.len()]);
-        let messages: Vec<Gather<'_>> = self
+        let messages: SmallVec<[Gather<'_>; ROUND_MESSAGES]> = self
             .groups
             .iter()
             .zip(ends)

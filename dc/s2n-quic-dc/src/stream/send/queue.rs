@@ -116,7 +116,8 @@ impl State {
         };
         let mut builder = Builder::new(batch.descriptor, datagram_len)
             .map_err(|_| Error::new(ErrorKind::PacketBufferTooSmall))?;
-        let mut infos: Vec<(u64, Info)> = Vec::with_capacity(packets);
+        let first = self.numbers.stream;
+        let mut made = 0;
         let record;
         {
             let mut reader = self
@@ -125,7 +126,7 @@ impl State {
                 .map_err(|_| Error::new(ErrorKind::PayloadTooLarge))?;
             record = self.records.reserve();
             let mut reader = reader.with_read_limit(limit);
-            while infos.len() < packets && (infos.is_empty() || !reader.buffer_is_empty()) {
+            while made < packets && (made == 0 || !reader.buffer_is_empty()) {
                 let offset = reader.current_offset();
                 let before = reader.buffered_len();
                 let number = self.numbers.stream;
@@ -156,13 +157,14 @@ impl State {
                 let payload_len = before - reader.buffered_len();
                 let data = Data {
                     origin: record,
-                    segment: infos.len() as u8,
+                    segment: made as u8,
                     number,
                     offset: offset.as_u64(),
                     payload_len: payload_len as u16,
                     is_fin: ends_here && reader.buffer_is_empty(),
                 };
-                infos.push((
+                made += 1;
+                self.stream.push(
                     number,
                     Info {
                         sequence: self.numbers.next_sequence(),
@@ -171,7 +173,7 @@ impl State {
                         packet_len: packet_len as u16,
                         held: packet_len as u16,
                     },
-                ));
+                );
                 if packet_len < datagram_len {
                     // a short packet ends the batch
                     break;
@@ -190,17 +192,15 @@ impl State {
             }),
         );
         let payload_len = (self.reader.current_offset() - start).as_u64();
-        for (number, info) in &infos {
-            self.stream.push(*number, *info);
+        for (number, info) in self.stream.iter_from(first) {
             if let Content::Data(data) = info.content {
-                publish_transmitted(shared, *number, &data, info.packet_len, false, now);
+                publish_transmitted(shared, number, &data, info.packet_len, false, now);
             }
         }
-        shared.counters().packets_sent.add(infos.len() as u64);
-        self.unacknowledged += infos.len() as u64;
+        shared.counters().packets_sent.add(made as u64);
+        self.unacknowledged += made as u64;
         self.flow.on_submitted(payload_len);
-        self.records
-            .fill(record, Some(message.clone()), infos.len() as u8);
+        self.records.fill(record, Some(message.clone()), made as u8);
         if ends_here {
             self.phase = Phase::Finishing;
         }

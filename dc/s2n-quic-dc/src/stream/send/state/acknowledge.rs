@@ -7,7 +7,7 @@
 use super::{
     lost::LostPacket,
     min_option,
-    transmission::{Content, Info},
+    transmission::{Content, Info, SentPackets},
     Phase, State,
 };
 use crate::{
@@ -114,27 +114,32 @@ impl State {
             None => Space::Recovery,
         };
 
-        let mut newly = Vec::new();
+        // set aside meanwhile: of a packet in this space, nothing but the other space is touched
+        let mut packets = core::mem::take(self.space(space));
         let mut late = Vec::new();
         let mut largest = None;
         for range in ack.ack_ranges() {
             let (start, end) = (range.start().as_u64(), range.end().as_u64());
-            largest = largest.max(Some(end));
-            let packets = match space {
-                Space::Stream => &mut self.stream,
-                Space::Recovery => &mut self.recovery,
-            };
-            packets.remove_range(start, end, |number, info| newly.push((number, info)));
+            // the first range is the highest
+            let largest = *largest.get_or_insert(end);
+            packets.remove_range(start, end, |number, info| {
+                acknowledged.largest_is_new |= number == largest;
+                self.on_packet_acknowledged(number, info, space, acknowledged, shared, now);
+            });
             if space == Space::Stream && !self.lost.is_empty() {
                 self.lost.take_range(start, end, &mut late);
             }
         }
-        for (number, info) in newly {
-            acknowledged.largest_is_new |= Some(number) == largest;
-            self.on_packet_acknowledged(number, info, space, acknowledged, shared, now);
-        }
+        *self.space(space) = packets;
         for packet in late {
             self.on_spurious_loss(&packet, acknowledged, shared, now);
+        }
+    }
+
+    fn space(&mut self, space: Space) -> &mut SentPackets {
+        match space {
+            Space::Stream => &mut self.stream,
+            Space::Recovery => &mut self.recovery,
         }
     }
 

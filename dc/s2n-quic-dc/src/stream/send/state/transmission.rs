@@ -296,8 +296,13 @@ impl SentPackets {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Info)> {
+        self.iter_from(0)
+    }
+
+    /// Those with at least this number
+    pub(crate) fn iter_from(&self, number: u64) -> impl Iterator<Item = (u64, &Info)> {
         self.entries
-            .iter()
+            .range(self.index_of(number)..)
             .filter_map(|(number, info)| Some((*number, info.as_ref()?)))
     }
 
