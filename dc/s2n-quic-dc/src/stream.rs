@@ -39,6 +39,6 @@ pub mod socket {
 }
 
 #[cfg(all(test, not(loom)))]
-mod testing;
+pub(crate) mod testing;
 #[cfg(all(test, not(loom)))]
 mod tests;

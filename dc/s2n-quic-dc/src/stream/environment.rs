@@ -13,7 +13,7 @@ use s2n_quic_platform::features;
 pub mod bach;
 pub(crate) mod core;
 #[cfg(any(feature = "testing", feature = "tokio"))]
-mod drive;
+pub(crate) mod drive;
 pub(crate) mod started;
 pub(crate) mod timers;
 #[cfg(feature = "tokio")]

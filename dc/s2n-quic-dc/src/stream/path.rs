@@ -239,14 +239,14 @@ impl Path {
         self.state.lock().control.pto_period(backoff)
     }
 
-    /// The peer sent something again: packets are being lost, of its own or the answers to them
-    pub(crate) fn on_repetition(&self, now: Timestamp) {
-        self.state.lock().control.on_repetition(now);
+    /// A packet of the peer was lost, as its repetition shows
+    pub(crate) fn note_loss(&self) {
+        self.state.lock().control.note_loss();
     }
 
     /// How long a stream that has received everything still answers to repetitions
-    pub(crate) fn time_wait(&self, now: Timestamp) -> Duration {
-        self.state.lock().control.time_wait(now)
+    pub(crate) fn time_wait(&self) -> Duration {
+        self.state.lock().control.time_wait()
     }
 
     /// How long to wait for an acknowledgement before looking what to make of it

@@ -25,14 +25,14 @@ const DEPUTY_ROUNDS: usize = 2;
 
 /// How a turn ended
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(crate) enum Turn {
     /// The bell is armed: sleep until it rings, or for what the worker waits for; never [`Next::Now`]
     Sleep(Next),
     Done,
 }
 
 /// The sending worker between its sleeps, and in its place those who flush
-pub(super) struct Sending<S: Socket> {
+pub(crate) struct Sending<S: Socket> {
     seat: Mutex<Seat<S>>,
     sender: Arc<Sender>,
     clock: Box<dyn Clock>,
@@ -45,7 +45,7 @@ struct Seat<S: Socket> {
 }
 
 impl<S: Socket> Sending<S> {
-    pub(super) fn new(worker: SendWorker<S>, clock: impl Clock) -> Arc<Self> {
+    pub(crate) fn new(worker: SendWorker<S>, clock: impl Clock) -> Arc<Self> {
         let this = Arc::new(Self {
             sender: worker.sender().clone(),
             seat: Mutex::new(Seat {
@@ -60,7 +60,7 @@ impl<S: Socket> Sending<S> {
     }
 
     /// Sends until nothing more is due
-    pub(super) fn turn(&self) -> Turn {
+    pub(crate) fn turn(&self) -> Turn {
         loop {
             if self.seat.lock().poll(&*self.clock) == Next::Now {
                 continue;
@@ -82,13 +82,13 @@ impl<S: Socket> Sending<S> {
     }
 
     /// To be called after every sleep
-    pub(super) fn wake_up(&self) {
+    pub(crate) fn wake_up(&self) {
         self.sender.doorbell.disarm();
     }
 
     /// Whether transmissions wait for their time
     #[cfg(feature = "testing")]
-    pub(super) fn has_work(&self) -> bool {
+    pub(crate) fn has_work(&self) -> bool {
         self.seat.lock().worker.has_work()
     }
 }

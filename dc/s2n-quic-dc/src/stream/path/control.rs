@@ -71,8 +71,11 @@ const MIN_TIME_WAIT: Duration = Duration::from_millis(50);
 /// are lost
 const MAX_TIME_WAIT: Duration = Duration::from_millis(500);
 
-/// A path on which a packet was lost, or is taken to be, counts as lossy for so long
-const LOSSY_PERIOD: Duration = Duration::from_secs(10);
+/// Packets that have to be acknowledged for each that was lost until the path counts as one that loses none
+const ACKNOWLEDGED_PER_LOSS: u64 = 100;
+
+/// Losses that are remembered at most
+const MAX_LOSSES: u64 = 10;
 
 /// How much faster than the window per round trip packets leave: the window stays in charge (RFC 9002, section 7.7)
 const PACING_GAIN: (u64, u64) = (5, 4);
@@ -90,7 +93,8 @@ pub(super) struct Control {
     datagram_len: u16,
     limits: Limits,
     probing: Probing,
-    lossy_until: Option<Timestamp>,
+    /// Packets to be acknowledged until the path counts as one that loses none
+    loss_debt: u64,
 }
 
 /// What the environment sets
@@ -143,7 +147,7 @@ impl Control {
             datagram_len,
             limits,
             probing: Probing::default(),
-            lossy_until: None,
+            loss_debt: 0,
         }
     }
 
@@ -212,6 +216,8 @@ impl Control {
         let sent = acknowledged.departed.time;
         self.probing.newest = self.probing.newest.max(Some(sent));
         self.probing.backoff = 0;
+        let packets = acknowledged.bytes.div_ceil(self.datagram_len());
+        self.loss_debt = self.loss_debt.saturating_sub(packets);
         let rtt = acknowledged.is_rtt_sample.then(|| {
             now.saturating_duration_since(sent)
                 .max(Duration::from_micros(1))
@@ -250,24 +256,25 @@ impl Control {
         max.min(needed)
     }
 
-    /// The peer sent something again
-    pub(super) fn on_repetition(&mut self, now: Timestamp) {
-        self.lossy_until = Some(now + LOSSY_PERIOD);
+    /// A packet was lost, in either direction
+    pub(super) fn note_loss(&mut self) {
+        let debt = self.loss_debt + ACKNOWLEDGED_PER_LOSS;
+        self.loss_debt = debt.min(MAX_LOSSES * ACKNOWLEDGED_PER_LOSS);
     }
 
     /// How long a stream that has received everything still answers: three times the probe timeout (RFC 9000, section 10.2), which is short
     /// in a datacenter. Every repetition that arrives starts it anew.
-    pub(super) fn time_wait(&self, now: Timestamp) -> Duration {
-        let least = match self.lossy_until {
-            Some(until) if now < until => MAX_TIME_WAIT,
-            _ => MIN_TIME_WAIT,
+    pub(super) fn time_wait(&self) -> Duration {
+        let least = match self.loss_debt {
+            0 => MIN_TIME_WAIT,
+            _ => MAX_TIME_WAIT,
         };
         (3 * self.pto_period(1)).clamp(least, MAX_TIME_WAIT)
     }
 
     pub(super) fn on_congestion(&mut self, signal: Signal, departed: Departed, now: Timestamp) {
         if signal == Signal::Loss {
-            self.lossy_until = Some(now + LOSSY_PERIOD);
+            self.note_loss();
         }
         let is_new = self.congestion.on_congestion(signal, departed.time, now);
         self.rate = self.pacing_rate();

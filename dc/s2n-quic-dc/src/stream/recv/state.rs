@@ -176,12 +176,12 @@ impl State {
         match &mut self.phase {
             Phase::Open if is_done => {
                 self.phase = Phase::TimeWait {
-                    until: now + shared.path.time_wait(now),
+                    until: now + shared.path.time_wait(),
                 };
                 self.repeat = None;
                 self.window.close();
             }
-            Phase::TimeWait { until } => *until = now + shared.path.time_wait(now),
+            Phase::TimeWait { until } => *until = now + shared.path.time_wait(),
             Phase::Open | Phase::Closing { .. } | Phase::Failed { .. } => {}
         }
     }

@@ -9,6 +9,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod deputy;
 mod faults;
 mod fixture;
 mod lifetime;

@@ -224,30 +224,40 @@ fn reordering_moves_the_thresholds_and_gives_the_window_back() {
 
 #[test]
 fn streams_answer_repetitions_for_longer_where_packets_are_lost() {
+    const SHORT: Duration = Duration::from_millis(50);
+    const LONG: Duration = Duration::from_millis(500);
     let mut control = measured(100);
-    assert_eq!(control.time_wait(at(0)), Duration::from_millis(50));
-    control.on_repetition(at(0));
-    let period = 10_000_000;
-    assert_eq!(
-        control.time_wait(at(period - 1)),
-        Duration::from_millis(500)
-    );
-    assert_eq!(control.time_wait(at(period)), Duration::from_millis(50));
-
-    let departed = Departed { time: at(period) };
-    control.on_congestion(Signal::Mark, departed, at(period));
-    assert_eq!(control.time_wait(at(period)), Duration::from_millis(50));
-    control.on_congestion(Signal::Loss, departed, at(period));
-    assert_eq!(control.time_wait(at(period)), Duration::from_millis(500));
+    assert_eq!(control.time_wait(), SHORT);
+    // a hundred packets that arrive make up for one that does not
+    for loss in [Control::note_loss, |control: &mut Control| {
+        let departed = Departed { time: at(20_000) };
+        control.on_congestion(Signal::Loss, departed, at(20_000));
+    }] {
+        loss(&mut control);
+        for step in 0..100 {
+            assert_eq!(control.time_wait(), LONG, "{step}");
+            acknowledge(&mut control, 30_000 + step, 30_100 + step);
+        }
+        assert_eq!(control.time_wait(), SHORT);
+    }
+    let departed = Departed { time: at(40_000) };
+    control.on_congestion(Signal::Mark, departed, at(40_000));
+    assert_eq!(control.time_wait(), SHORT, "nothing was lost");
+    // however many are lost, a thousand are enough
+    for _ in 0..1000 {
+        control.note_loss();
+    }
+    for step in 0..1000 {
+        assert_eq!(control.time_wait(), LONG, "{step}");
+        acknowledge(&mut control, 50_000 + step, 50_100 + step);
+    }
+    assert_eq!(control.time_wait(), SHORT);
 
     // three probe timeouts, and never longer than half a second
     let probes = 3 * measured(20_000).pto_period(1);
-    assert!(probes > Duration::from_millis(50) && probes < Duration::from_millis(500));
-    assert_eq!(measured(20_000).time_wait(at(0)), probes);
-    assert_eq!(
-        measured(1_000_000).time_wait(at(0)),
-        Duration::from_millis(500)
-    );
+    assert!(probes > SHORT && probes < LONG);
+    assert_eq!(measured(20_000).time_wait(), probes);
+    assert_eq!(measured(1_000_000).time_wait(), LONG);
 }
 
 #[test]

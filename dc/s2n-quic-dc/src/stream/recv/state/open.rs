@@ -91,15 +91,16 @@ impl State {
                 .update_opener(&mut self.opener, shared.clock());
         }
 
-        if meta.is_retransmission {
-            shared.path.on_repetition(now);
-        }
         self.highest = self.highest.max(meta.end());
         self.ranges(&meta).insert(meta.number);
         self.ecn.increment(received.ecn);
         self.is_control_due = true;
         self.unanswered += 1;
         let is_new = self.reassembler.total_received_len() > received_before;
+        if meta.is_retransmission && is_new {
+            // what it repeats has not arrived
+            shared.path.note_loss();
+        }
         if meta.payload_len > 0 && !is_new {
             shared.publish(
                 now,

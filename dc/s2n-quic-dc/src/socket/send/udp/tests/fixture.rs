@@ -15,6 +15,7 @@ use crate::{
             udp::{Next, Sender, Worker},
         },
     },
+    stream::{environment::drive::Sending, testing::clock::Clock},
     sync::doorbell::{Doorbell, Wake as Ring},
 };
 use core::time::Duration;
@@ -288,6 +289,13 @@ impl Bench {
             rings,
             stream: Queue::new(),
         }
+    }
+
+    /// The worker goes to a thread of its own, as it were
+    pub(super) fn hand_over(&mut self, clock: Clock) -> Arc<Sending<FakeSocket>> {
+        let nobody = Sender::new(Doorbell::new(Box::new(Wakes::default())));
+        let idle = Worker::new(self.socket.clone(), nobody, Duration::ZERO, at(0));
+        Sending::new(core::mem::replace(&mut self.worker, idle), clock)
     }
 
     pub(super) fn submit(&self, plan: Plan) {
