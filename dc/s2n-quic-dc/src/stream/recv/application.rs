@@ -226,13 +226,7 @@ impl<Sub: event::Subscriber> Drop for Reader<Sub> {
         let wakes = {
             let mut recv = shared.recv.lock();
             // what has arrived may hold the end, and then nobody needs to be stopped
-            worker::open_packets(
-                &mut recv,
-                ReadMode::Drain,
-                &mut writer::storage::Empty,
-                shared,
-                now,
-            );
+            worker::open_all(&mut recv, shared, now);
             recv.on_dropped(std::thread::panicking(), shared, now);
             recv.transmit_control(shared, now);
             recv.take_wakes()

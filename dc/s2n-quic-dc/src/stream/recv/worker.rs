@@ -80,6 +80,12 @@ pub(super) fn open_packets<B: writer::Storage>(
     count
 }
 
+/// Opens what has arrived, for whoever reads later
+pub(super) fn open_all(recv: &mut State, shared: &Arc<Shared>, now: Timestamp) {
+    let nowhere = &mut writer::storage::Empty;
+    open_packets(recv, ReadMode::Drain, nowhere, shared, now);
+}
+
 /// Whether the worker had its turn
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -125,13 +131,7 @@ fn drain_locked(
 ) {
     let had = (recv.buffered_len(), recv.has_all());
     if scope.includes(recv.unopened_since(shared), now) {
-        open_packets(
-            &mut recv,
-            ReadMode::Drain,
-            &mut writer::storage::Empty,
-            shared,
-            now,
-        );
+        open_all(&mut recv, shared, now);
     }
     recv.transmit_control(shared, now);
     let has = (recv.buffered_len(), recv.has_all());
@@ -149,13 +149,7 @@ fn drain_locked(
 /// Opens the first packet of a stream that nobody else knows of yet; the application is about to get it
 pub(crate) fn open_first(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes) {
     let mut recv = shared.recv.lock();
-    open_packets(
-        &mut recv,
-        ReadMode::Drain,
-        &mut writer::storage::Empty,
-        shared,
-        now,
-    );
+    open_all(&mut recv, shared, now);
     recv.transmit_or_defer_control(shared, now);
     wakes.append(recv.take_wakes());
 }
