@@ -284,12 +284,12 @@ impl<Sub: event::Subscriber + Clone> Acceptor for QueueAcceptor<Sub> {
         let Ok(shared) = built else { return };
 
         let mut wakes = crate::stream::path::Wakes::default();
-        let mut packets = vec![recv::shared::Incoming {
+        let first = recv::shared::Incoming {
             segment: opening.arrival.segment,
             remote,
             ecn: opening.arrival.ecn,
-        }];
-        shared.inbox.extend(&mut packets, now);
+        };
+        shared.inbox.extend([first], now);
         recv::worker::open_first(&shared, now, &mut wakes);
         wakes.wake();
         if !shared.recv.lock().is_authenticated() {

@@ -82,15 +82,21 @@ impl Wakes {
 
     /// Something was submitted to `sender`
     pub(crate) fn flush(&mut self, sender: &Arc<Sender>) {
-        if !self.senders.iter().any(|known| Arc::ptr_eq(known, sender)) {
+        if !self.flushes(sender) {
             self.senders.push(sender.clone());
         }
+    }
+
+    fn flushes(&self, sender: &Arc<Sender>) -> bool {
+        self.senders.iter().any(|known| Arc::ptr_eq(known, sender))
     }
 
     pub(crate) fn append(&mut self, mut other: Wakes) {
         self.wakers.append(&mut other.wakers);
         for sender in other.senders {
-            self.flush(&sender);
+            if !self.flushes(&sender) {
+                self.senders.push(sender);
+            }
         }
     }
 

@@ -313,7 +313,11 @@ impl Shared {
             let mut send = self.send.lock();
             send.on_timer(self, now);
             wakes.append(send.take_wakes());
-            send.next_timeout(now)
+            match turn {
+                // `settle` asks both halves
+                recv::worker::Turn::Taken => None,
+                recv::worker::Turn::Busy => send.next_timeout(now),
+            }
         };
         wakes.wake();
         if turn == recv::worker::Turn::Busy {

@@ -306,8 +306,7 @@ impl<S: Socket> Worker<S> {
         let Some(shared) = self.destination.take() else {
             return;
         };
-        shared.inbox.extend(&mut self.train, now);
-        let left_over = self.train.drain(..).count();
+        let left_over = shared.inbox.extend(self.train.drain(..), now);
         self.core.counters.dropped.overflow.add(left_over as u64);
         // the first packet of the pile puts the stream on the list of this round
         let is_listed = self

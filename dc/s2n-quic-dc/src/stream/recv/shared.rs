@@ -49,15 +49,22 @@ pub(crate) struct Taken {
 }
 
 impl Inbox {
-    /// Takes packets in, and leaves what there is no room for
-    pub(crate) fn extend(&self, packets: &mut Vec<Incoming>, now: Timestamp) {
-        let mut state = self.state.lock();
-        if state.packets.is_empty() {
-            state.since = Some(now);
+    /// Takes packets in, drops those that there is no room for, and returns how many that were
+    pub(crate) fn extend(
+        &self,
+        packets: impl IntoIterator<Item = Incoming>,
+        now: Timestamp,
+    ) -> usize {
+        let mut packets = packets.into_iter();
+        {
+            let mut state = self.state.lock();
+            if state.packets.is_empty() {
+                state.since = Some(now);
+            }
+            let room = MAX_PACKETS.saturating_sub(state.packets.len());
+            state.packets.extend(packets.by_ref().take(room));
         }
-        let room = MAX_PACKETS.saturating_sub(state.packets.len());
-        let taken = packets.len().min(room);
-        state.packets.extend(packets.drain(..taken));
+        packets.count()
     }
 
     /// The reader that waits, to be woken by the caller; afterwards none does

@@ -114,12 +114,20 @@ impl Scope {
 
 /// The worker's turn: the reader was not waiting, or does not come. If it is at it, the stream is looked at again a moment later.
 pub(crate) fn drain(shared: &Arc<Shared>, scope: Scope, now: Timestamp, wakes: &mut Wakes) -> Turn {
-    let Some(recv) = shared.recv.try_lock() else {
-        shared.arm(now + READER_GRACE);
+    let Some(recv) = lock_unless_busy(shared, now) else {
         return Turn::Busy;
     };
     drain_locked(recv, shared, scope, now, wakes);
     Turn::Taken
+}
+
+/// `None` while the reader is at it: the timer comes back a moment later
+fn lock_unless_busy(shared: &Shared, now: Timestamp) -> Option<MutexGuard<'_, State>> {
+    let recv = shared.recv.try_lock();
+    if recv.is_none() {
+        shared.arm(now + READER_GRACE);
+    }
+    recv
 }
 
 fn drain_locked(
@@ -156,8 +164,7 @@ pub(crate) fn open_first(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes
 
 /// The timers of the receiving half
 pub(crate) fn on_timer(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes) -> Turn {
-    let Some(mut recv) = shared.recv.try_lock() else {
-        shared.arm(now + READER_GRACE);
+    let Some(mut recv) = lock_unless_busy(shared, now) else {
         return Turn::Busy;
     };
     recv.on_timer(now);
