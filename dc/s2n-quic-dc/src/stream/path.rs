@@ -183,7 +183,7 @@ impl Path {
         self.state.lock().grants(now)
     }
 
-    /// Takes `bytes` whether or not there is room: probes, and the few bytes by which a last packet exceeds its grant
+    /// Takes `bytes` whether or not there is room: for a packet that says something and carries no data
     pub(crate) fn take_unchecked(&self, bytes: u64) {
         self.state.lock().window.take_unchecked(bytes);
     }

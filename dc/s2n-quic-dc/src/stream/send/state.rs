@@ -21,7 +21,7 @@ use crate::{
     },
     stream::{
         events::Event,
-        path::{Departed, Verdict, Wakes},
+        path::{Departed, Wakes},
         send::{Error, ErrorKind},
         shared::{CloseCode, Shared},
     },
@@ -34,17 +34,8 @@ use transmission::{Data, Records, SentPackets};
 
 mod acknowledge;
 mod lost;
+mod probe;
 pub(crate) mod transmission;
-
-/// How far the probe period is multiplied at most; the path limits it in time as well
-const MAX_BACKOFF: u32 = 64;
-
-/// A stream with this backoff was not answered five times. It holds no window then, so that streams which the peer does answer can go on:
-/// persistent congestion (RFC 9002, section 7.6) of this stream alone.
-const STALLED_BACKOFF: u32 = 32;
-
-/// How often a close is sent before the peer counts as gone
-const MAX_CLOSE_ATTEMPTS: u8 = 6;
 
 /// When a retransmission that found the pool empty tries again
 const POOL_RETRY: Duration = Duration::from_millis(1);
@@ -61,7 +52,7 @@ pub(crate) struct State {
     pub(super) stream: SentPackets,
     pub(super) recovery: SentPackets,
     pub(super) records: Records,
-    /// Lost packets that wait for a descriptor; their bytes still hold window
+    /// Lost packets that wait for a descriptor, and the bytes of window that each still holds
     pub(super) retransmissions: VecDeque<(Data, u16)>,
     /// First sends that were called lost a short while ago
     lost: LostPackets,
@@ -238,113 +229,9 @@ impl State {
         self.wake_if_unblocked();
     }
 
-    fn on_probe_timeout(&mut self, shared: &Shared, now: Timestamp) {
-        self.probe.deadline = None;
-        if let Phase::Closing {
-            error, attempts, ..
-        } = &mut self.phase
-        {
-            if *attempts >= MAX_CLOSE_ATTEMPTS {
-                let error = *error;
-                self.clear(shared, now);
-                self.phase = Phase::Failed { error };
-                return;
-            }
-            *attempts += 1;
-            self.transmit_close(shared, now);
-        } else {
-            let Some(newest) = self.newest_departure() else {
-                // everything is still in the wheel
-                self.arm_probe(shared, now);
-                return;
-            };
-            match shared.path.on_silence(newest, self.probe.backoff, now) {
-                Verdict::Hold if self.probe.is_holding => {}
-                Verdict::Hold => {
-                    self.probe.is_holding = true;
-                    shared.path.hold(shared.nudge());
-                }
-                Verdict::Wait(until) => {
-                    self.probe.deadline = Some(until);
-                    return;
-                }
-                Verdict::Lost => {
-                    self.on_overtaken(shared, now);
-                    self.transmit_retransmissions(shared, now);
-                }
-                Verdict::Probe => {
-                    // the first timeout probes once, later ones twice: a probe may be lost as well (RFC 9002, section 6.2.4)
-                    let probes = if self.probe.backoff == 1 { 1 } else { 2 };
-                    self.transmit_probes(probes, shared, now);
-                }
-            }
-        }
-        self.probe.backoff = (self.probe.backoff * 2).min(MAX_BACKOFF);
-        if self.is_stalled() {
-            self.give_window_back(shared, now);
-        }
-        self.arm_probe(shared, now);
-    }
-
-    /// The path has heard of the peer
-    pub(crate) fn look_at(&mut self, now: Timestamp) {
-        self.probe.is_holding = false;
-        if self.probe.deadline.is_some() {
-            self.probe.deadline = Some(now);
-        }
-    }
-
-    /// Leaves the path's window to streams that the peer answers
-    fn give_window_back(&mut self, shared: &Shared, now: Timestamp) {
-        let mut held = self.stream.take_held() + self.recovery.take_held();
-        for (_, bytes) in &mut self.retransmissions {
-            held += u64::from(core::mem::take(bytes));
-        }
-        if held > 0 {
-            self.wakes.append(shared.path.release(held, now));
-        }
-        if let Some((blocked @ Blocked::Path, _)) = &mut self.blocked {
-            *blocked = Blocked::Silence;
-            self.wakes.append(shared.path.cancel(shared.flow, now));
-        }
-    }
-
-    /// Whether the peer has left so many probes without an answer that nothing new is sent
-    pub(super) fn is_stalled(&self) -> bool {
-        self.probe.backoff >= STALLED_BACKOFF
-    }
-
     /// Nothing was sent yet
     pub(super) fn is_opening(&self) -> bool {
         self.numbers.stream == 0
-    }
-
-    /// When the newest packet left that the peer has not acknowledged; `None` if it has not left
-    fn newest_departure(&self) -> Option<Timestamp> {
-        [self.stream.newest(), self.recovery.newest()]
-            .into_iter()
-            .flatten()
-            .filter_map(|info| self.records.departed(info.record))
-            .map(|departed| departed.time)
-            .max()
-    }
-
-    /// Arms the probe timer when something is outstanding, and only then; the newest packet leaves at `departure`
-    /// (RFC 9002, section 6.2.1)
-    pub(super) fn arm_probe(&mut self, shared: &Shared, departure: Timestamp) {
-        let is_outstanding = match self.phase {
-            Phase::Open | Phase::Finishing => self.unacknowledged > 0,
-            Phase::Closing { .. } => true,
-            Phase::Finished | Phase::Failed { .. } => false,
-        };
-        if !is_outstanding {
-            self.probe.deadline = None;
-            return;
-        }
-        if self.probe.deadline.is_none() {
-            let period = shared.path.probe_period(self.probe.backoff);
-            self.probe.deadline = Some(departure + period);
-        }
     }
 
     /// When this half wants to be called again
