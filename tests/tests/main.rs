@@ -20,3 +20,5 @@ mod pacing;
 mod sim;
 #[cfg(feature = "sim")]
 mod windows;
+#[cfg(feature = "sim")]
+mod workers;

@@ -79,6 +79,12 @@ impl UdpSocket {
         self.transmitter.stats().snapshot()
     }
 
+    /// The same socket with a descriptor of its own, for what waits until it is ready
+    #[cfg(feature = "tokio")]
+    pub(crate) fn try_clone(&self) -> io::Result<std::net::UdpSocket> {
+        self.socket.try_clone()
+    }
+
     /// The socket's counters, which can be read while it is in use and after it is closed.
     pub fn traffic(&self) -> Traffic {
         Traffic::new(self.transmitter.stats().clone())

@@ -46,6 +46,12 @@ impl Waker {
     }
 }
 
+impl std::task::Wake for Waker {
+    fn wake(self: Arc<Self>) {
+        Waker::wake(&self);
+    }
+}
+
 impl AsFd for Waker {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

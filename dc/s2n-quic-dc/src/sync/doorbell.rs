@@ -8,7 +8,8 @@
 //!
 //! The one rule: between [`Doorbell::arm`] and sleeping, the worker looks at its queues again.
 
-use super::primitive::{AtomicU32, Ordering};
+use super::primitive::{AtomicU32, Mutex, Ordering};
+use std::{sync::Arc, task::Waker};
 
 const AWAKE: u32 = 0;
 const ARMED: u32 = 1;
@@ -57,6 +58,27 @@ impl Doorbell {
     }
 }
 
+/// Wakes the task, or the thread, that was the last to leave a waker here
+#[derive(Default)]
+pub(crate) struct Bell(Mutex<Option<Waker>>);
+
+impl Bell {
+    /// To be called before the [`Doorbell`] is armed
+    pub(crate) fn register(&self, waker: &Waker) {
+        // the old one may be the last of its task, whose drop is not to run under the lock
+        let _old = self.0.lock().replace(waker.clone());
+    }
+}
+
+impl Wake for Arc<Bell> {
+    fn wake(&self) {
+        let waker = self.0.lock().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
@@ -65,29 +87,50 @@ mod loom_tests {
         primitive,
     };
     use loom::{
-        sync::{
-            atomic::{AtomicBool, Ordering as O},
-            Arc, Condvar, Mutex,
-        },
+        sync::{Arc, Condvar, Mutex},
         thread,
     };
 
-    struct Bell(Arc<(Mutex<bool>, Condvar)>);
+    #[derive(Default)]
+    struct Sleeper {
+        rung: Mutex<bool>,
+        changed: Condvar,
+    }
 
-    impl Wake for Bell {
+    impl Sleeper {
+        fn ring(&self) {
+            *self.rung.lock().expect("not poisoned") = true;
+            self.changed.notify_one();
+        }
+
+        /// Sleeps for ever if a wake was lost: loom reports the deadlock
+        fn sleep(&self) {
+            let mut rung = self.rung.lock().expect("not poisoned");
+            while !*rung {
+                rung = self.changed.wait(rung).expect("not poisoned");
+            }
+            *rung = false;
+        }
+    }
+
+    impl Wake for Arc<Sleeper> {
         fn wake(&self) {
-            *self.0 .0.lock().expect("not poisoned") = true;
-            self.0 .1.notify_one();
+            self.ring();
+        }
+    }
+
+    impl std::task::Wake for Sleeper {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.ring();
         }
     }
 
     #[test]
     fn loom_a_worker_never_sleeps_on_work() {
         loom::model(|| {
-            let bell = Arc::new((Mutex::new(false), Condvar::new()));
-            let door = Arc::new(Doorbell::new(Box::new(Bell(bell.clone()))));
+            let (bell, sleeper) = <(std::sync::Arc<Bell>, std::sync::Arc<Sleeper>)>::default();
+            let door = Arc::new(Doorbell::new(Box::new(bell.clone())));
             let queue = Arc::new(Handoff::new());
-            let seen = Arc::new(AtomicBool::new(false));
 
             let producer = {
                 let (door, queue) = (door.clone(), queue.clone());
@@ -99,28 +142,20 @@ mod loom_tests {
             };
 
             let mut items = Vec::new();
-            loop {
+            while items.is_empty() {
+                bell.register(&sleeper.clone().into());
                 queue.drain_into(&mut items);
                 if !items.is_empty() {
-                    seen.store(true, O::Relaxed);
                     break;
                 }
                 door.arm();
                 queue.drain_into(&mut items);
-                if !items.is_empty() {
-                    door.disarm();
-                    seen.store(true, O::Relaxed);
-                    break;
+                if items.is_empty() {
+                    sleeper.sleep();
                 }
-                // sleeps for ever if a wake was lost: loom reports the deadlock
-                let mut rung = bell.0.lock().expect("not poisoned");
-                while !*rung {
-                    rung = bell.1.wait(rung).expect("not poisoned");
-                }
-                *rung = false;
+                door.disarm();
             }
             producer.join().expect("producer");
-            assert!(seen.load(O::Relaxed));
             assert_eq!(items, [7]);
         });
     }
@@ -129,8 +164,8 @@ mod loom_tests {
     #[test]
     fn loom_producers_that_assist_leave_no_work_behind() {
         loom::model(|| {
-            let bell = Arc::new((Mutex::new(false), Condvar::new()));
-            let door = Arc::new(Doorbell::new(Box::new(Bell(bell.clone()))));
+            let sleeper = Arc::<Sleeper>::default();
+            let door = Arc::new(Doorbell::new(Box::new(sleeper.clone())));
             let queue = Arc::new(Handoff::new());
             let desk = Arc::new(primitive::Mutex::new(Vec::new()));
 
@@ -155,7 +190,7 @@ mod loom_tests {
                 producer.join().expect("producer");
             }
             // and if the bell rang, it gets up
-            if *bell.0.lock().expect("not poisoned") {
+            if *sleeper.rung.lock().expect("not poisoned") {
                 queue.drain_into(&mut desk.lock());
             }
             let mut done = desk.lock();

@@ -141,6 +141,14 @@ impl<S: Socket> Worker<S> {
     pub(crate) fn poll(&mut self, now: Timestamp) -> Next {
         let has_more = self.receive(now);
         self.deliver(now);
+        match self.poll_streams(now) {
+            Next::At(_) if has_more => Next::Now,
+            next => next,
+        }
+    }
+
+    /// The same but for the socket, which can say by itself that it has something
+    pub(crate) fn poll_streams(&mut self, now: Timestamp) -> Next {
         self.run_scheduled(now);
         let has_due = self.run_timers(now);
         core::mem::take(&mut self.wakes).wake();
@@ -148,7 +156,7 @@ impl<S: Socket> Worker<S> {
             .trimmer
             .as_mut()
             .and_then(|trimmer| trimmer.poll(&self.waker, now));
-        if has_more || has_due || trim_at.is_some_and(|at| at <= now) {
+        if has_due || trim_at.is_some_and(|at| at <= now) {
             return Next::Now;
         }
         let timer_at = self.shard.timers.sleep().map(at_tick);

@@ -23,11 +23,18 @@ const LINGER: Duration = Duration::from_secs(10);
 /// Rounds that somebody does in the worker's place at most: the last one only finds that nothing more is due
 const DEPUTY_ROUNDS: usize = 2;
 
+/// Rounds in a row that receive before others may have their turn
+///
+/// One takes in up to ten trains of 64 KB.
+const RECEIVE_ROUNDS: usize = 1;
+
 /// How a turn ended
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// The bell is armed: sleep until it rings, or for what the worker waits for; never [`Next::Now`]
     Sleep(Next),
+    /// There is more to do, and others may have their turn first
+    Again,
     Done,
 }
 
@@ -123,23 +130,37 @@ impl<S: Socket> Deputy for Sending<S> {
 }
 
 /// The receiving worker between its sleeps
+///
+/// Dropped, it lets every stream go, and has the sender end after what it still has.
 pub(super) struct Receiving<S: Socket> {
     worker: ReceiveWorker<S>,
     /// Set once the environment is gone
     give_up: Option<Timestamp>,
+    /// Dropped after the worker, which may still submit
+    _farewell: Farewell,
+}
+
+/// Ends the sender when it is dropped
+struct Farewell(Arc<Sender>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.0.finish();
+    }
 }
 
 impl<S: Socket> Receiving<S> {
     pub(super) fn new(worker: ReceiveWorker<S>) -> Self {
         Self {
+            _farewell: Farewell(worker.shard().sender.clone()),
             worker,
             give_up: None,
         }
     }
 
-    /// Receives and runs timers until nothing more is there
+    /// Receives and runs timers until nothing more is there, or for [`RECEIVE_ROUNDS`]
     pub(super) fn turn(&mut self, now: impl Fn() -> Timestamp) -> Turn {
-        loop {
+        for _ in 0..RECEIVE_ROUNDS {
             let start = now();
             if self.worker.poll(start) == Next::Now {
                 continue;
@@ -151,7 +172,8 @@ impl<S: Socket> Receiving<S> {
                 }
             }
             self.worker.shard().receiver.doorbell.arm();
-            let next = self.worker.poll(now());
+            // what came before the bell was armed rang in vain: look again
+            let next = self.worker.poll_streams(now());
             let has_just_closed = self.worker.core().is_closing() && self.give_up.is_none();
             if next == Next::Now || has_just_closed {
                 self.wake_up();
@@ -164,6 +186,7 @@ impl<S: Socket> Receiving<S> {
                 (_, next) => next,
             });
         }
+        Turn::Again
     }
 
     /// To be called after every sleep
@@ -175,12 +198,5 @@ impl<S: Socket> Receiving<S> {
     #[cfg(feature = "testing")]
     pub(super) fn has_work(&self) -> bool {
         !self.worker.shard().routes.is_empty()
-    }
-
-    /// Lets every stream go, and has the sender end after what it still has
-    pub(super) fn finish(self) {
-        let sender = self.worker.shard().sender.clone();
-        drop(self.worker);
-        sender.finish();
     }
 }

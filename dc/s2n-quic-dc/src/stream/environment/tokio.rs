@@ -2,8 +2,11 @@
 
 //! The environment on real sockets.
 //!
-//! Streams are polled by whatever tokio runtime the application uses; the sockets have threads of their own, because tokio's timers
-//! have a resolution of a millisecond and a socket worker needs microseconds.
+//! Streams are polled by whatever tokio runtime the application uses. What is received is handed to them by the runtime that the environment was
+//! built on, see [`Config::blocking`]; what they send leaves by threads, because tokio's timers have a resolution of a millisecond and departures need
+//! microseconds.
+//!
+//! The one rule: an environment works the same wherever it is built.
 
 use super::{
     started::{Running, Started},
@@ -18,6 +21,8 @@ use s2n_quic_platform::{features, socket::options::Options};
 use std::{io, net::SocketAddr};
 
 pub(crate) mod pool;
+mod task;
+mod threads;
 
 /// Sets an environment up
 pub struct Builder<Sub: event::Subscriber> {
@@ -60,7 +65,7 @@ where
         self
     }
 
-    /// The number of sockets, each with two worker threads; the number of processors if not set
+    /// The number of sockets, each with two workers; the number of processors if not set
     pub fn with_threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self

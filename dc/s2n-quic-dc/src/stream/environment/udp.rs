@@ -33,7 +33,13 @@ const MAX_RECEIVE_WINDOW_BYTES: usize = isize::MAX as usize;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// Ignored: the workers have threads of their own either way
+    /// Whether the workers that receive have threads of their own, as those that send always have
+    ///
+    /// If not, which is the default, they are tasks of the multi-threaded tokio runtime in whose context the environment is built. Calls are
+    /// answered in half the time, since no thread has to be woken between a packet and its reader. Such a runtime must not be
+    /// blocked: what keeps its threads busy for long also keeps acknowledgements from leaving. When it shuts down, threads go on. Without such
+    /// a runtime, or with one without IO or timers, they have threads from the start. (Tokio says that it lacks them
+    /// by a panic, which is caught: with `panic = "abort"`, set this.)
     pub blocking: bool,
     /// All sockets share one port, and the kernel spreads clients over them
     pub reuse_port: bool,
@@ -47,7 +53,7 @@ pub struct Config {
     pub packet_count: usize,
     /// Which end of the accept queue new streams go to
     pub accept_flavor: Flavor,
-    /// Sockets, each with two worker threads; the number of threads of the environment if `None`
+    /// Sockets, each with two workers; the number of threads of the environment if `None`
     pub workers: Option<usize>,
     /// The secrets of the peers
     pub map: Map,

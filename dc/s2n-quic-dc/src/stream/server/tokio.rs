@@ -382,7 +382,7 @@ fn default_workers() -> usize {
 /// The published server's.
 const DEFAULT_PORT: u16 = 4444;
 
-/// Enough for tasks that only hand streams on; the sockets have threads of their own.
+/// Enough for tasks that only hand streams on; the sockets have what the environment has.
 const MAX_RUNTIME_THREADS: usize = 4;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use super::{
     clock::SimClock,
     socket::SimSocket,
-    task::{self, Bell, Surroundings},
+    task::{self, Surroundings},
 };
 use crate::{
     counter::Counter,
@@ -20,7 +20,7 @@ use crate::{
             udp::Config,
         },
     },
-    sync::doorbell::Doorbell,
+    sync::doorbell::{Bell, Doorbell},
 };
 use core::time::Duration;
 use s2n_quic_platform::socket::options::{Options, ReusePort};

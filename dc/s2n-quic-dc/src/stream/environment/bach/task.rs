@@ -12,7 +12,7 @@ use crate::{
     counter::Counter,
     socket::send::udp::Next,
     stream::environment::drive::{Receiving, Sending, Turn},
-    sync::doorbell::Wake,
+    sync::doorbell::Bell,
 };
 use ::bach::{
     task::primary,
@@ -21,24 +21,10 @@ use ::bach::{
 use core::{
     future::{poll_fn, Future as _},
     pin::Pin,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
-use parking_lot::Mutex;
 use s2n_quic_core::time::Timestamp;
 use std::sync::Arc;
-
-/// Wakes a worker's task
-#[derive(Default)]
-pub(super) struct Bell(Mutex<Option<Waker>>);
-
-impl Wake for Arc<Bell> {
-    fn wake(&self) {
-        let waker = self.0.lock().take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
 
 /// What a worker's task needs beside the worker
 pub(super) struct Surroundings {
@@ -75,7 +61,7 @@ impl Bed {
 
     /// Ready if the time to wake up has come already
     fn poll_sleep(&mut self, next: Next, cx: &mut Context<'_>) -> Poll<()> {
-        *self.surroundings.bell.0.lock() = Some(cx.waker().clone());
+        self.surroundings.bell.register(cx.waker());
         let at = match next {
             Next::Now => return Poll::Ready(()),
             Next::At(at) => at,
@@ -124,8 +110,11 @@ pub(super) async fn receive(mut receiving: Receiving<SimSocket>, surroundings: S
         bed.surroundings.turns.add(1);
         receiving.wake_up();
         let clock = &bed.surroundings.clock;
-        let Turn::Sleep(next) = receiving.turn(|| clock.now()) else {
-            return Poll::Ready(());
+        let next = match receiving.turn(|| clock.now()) {
+            Turn::Sleep(next) => next,
+            // nobody else is kept waiting: simulated time stands still
+            Turn::Again => continue,
+            Turn::Done => return Poll::Ready(()),
         };
         // a stream without a timer waits for its application, which can hold the simulation open by itself
         let is_timed = matches!(next, Next::At(Some(_)));
@@ -135,5 +124,4 @@ pub(super) async fn receive(mut receiving: Receiving<SimSocket>, surroundings: S
         }
     })
     .await;
-    receiving.finish();
 }
