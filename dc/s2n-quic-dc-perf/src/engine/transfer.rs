@@ -160,8 +160,8 @@ fn take(left: u64, room: usize) -> usize {
     usize::try_from(left).map_or(room, |left| left.min(room))
 }
 
-/// Data that is copied behind a prefix: what one large batch of packets holds.
-const FIRST_CHUNK: usize = 64 << 10;
+/// Data that is copied behind a prefix, to share its packet. With thousands of streams at once, more would be most of what is resident.
+const FIRST_CHUNK: usize = 1400;
 
 thread_local! {
     /// What the streams of this thread are read into, one at a time

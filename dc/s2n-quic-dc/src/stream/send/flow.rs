@@ -5,15 +5,22 @@
 //! Credit is stated in offsets and in two counters that only grow, so no path through the code can make it drift: `pending` is
 //! `submitted - completed`, and each submission is completed exactly once.
 //!
+//! Crumbs of credit are left until there is more of it, or until no acknowledgement is to come that could bring some: the sender's half of
+//! silly window avoidance (RFC 1122, section 4.2.3.4). Otherwise a stream that waits for its turn on the path would use each turn for
+//! the one packet that its reader has made room for.
+//!
 //! The one rule: a blocked writer waits for exactly one thing at a time, in the order of [`Blocked`].
 
-use crate::stream::metrics::Reason;
+use crate::{msg::segment, stream::metrics::Reason};
+
+/// Credit of this many bytes is no crumb, however wide the window is: half of the largest batch
+const LARGEST_CRUMB: u64 = segment::MAX_TOTAL as u64 / 2;
 
 /// Why a writer does not go on
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Blocked {
-    /// The peer's MAX_DATA, or the limit on unacknowledged bytes, is reached: an ACK or MAX_DATA helps
-    StreamCredit,
+    /// For `want` bytes the peer's MAX_DATA, or the limit on unacknowledged bytes, is (nearly) reached: an ACK or MAX_DATA helps
+    StreamCredit { want: u64 },
     /// As many transmissions as allowed are in the wheel: a completion helps
     Pending,
     /// The key has sealed as many packets as it may: the next one is used once nothing of the old one is outstanding
@@ -37,7 +44,7 @@ impl From<Blocked> for Reason {
     fn from(blocked: Blocked) -> Self {
         match blocked {
             // both times it is the peer who has to say something
-            Blocked::StreamCredit | Blocked::Silence => Self::StreamCredit,
+            Blocked::StreamCredit { .. } | Blocked::Silence => Self::StreamCredit,
             Blocked::Pending => Self::Pending,
             Blocked::KeyUpdate => Self::KeyUpdate,
             Blocked::Path => Self::PathWindow,
@@ -52,6 +59,8 @@ pub(crate) struct Flow {
     offset: u64,
     /// The peer's limit on `offset`; it only grows
     max_data: u64,
+    /// The most that `max_data` was ahead of `offset`
+    widest: u64,
     /// Bytes handed to the wheel and not acknowledged; `0 <= unacknowledged <= offset`
     unacknowledged: u64,
     /// The most unacknowledged bytes that this end keeps
@@ -75,6 +84,7 @@ impl Flow {
         Self {
             offset: 0,
             max_data: limits.max_data,
+            widest: limits.max_data,
             unacknowledged: 0,
             max_unacknowledged: limits.max_unacknowledged,
             submitted: 0,
@@ -97,8 +107,12 @@ impl Flow {
         }
         let stream = self.max_data.saturating_sub(self.offset);
         let local = self.max_unacknowledged.saturating_sub(self.unacknowledged);
-        match want.min(stream).min(local) {
-            0 => Err(Blocked::StreamCredit),
+        let credit = want.min(stream).min(local);
+        let crumb = (self.widest.min(self.max_unacknowledged) / 2).min(LARGEST_CRUMB);
+        let is_crumb = credit < want.min(crumb) && self.unacknowledged > 0;
+        match credit {
+            0 => Err(Blocked::StreamCredit { want }),
+            _ if is_crumb => Err(Blocked::StreamCredit { want }),
             credit => Ok(credit),
         }
     }
@@ -124,6 +138,7 @@ impl Flow {
     pub(crate) fn on_max_data(&mut self, max_data: u64) -> u64 {
         let increase = max_data.saturating_sub(self.max_data);
         self.max_data += increase;
+        self.widest = self.widest.max(self.max_data - self.offset);
         increase
     }
 
@@ -153,7 +168,7 @@ mod tests {
         let mut flow = flow(100, 1000, 16);
         assert_eq!(flow.available(150), Ok(100));
         flow.on_submitted(100);
-        assert_eq!(flow.available(1), Err(Blocked::StreamCredit));
+        assert_eq!(flow.available(1), Err(Blocked::StreamCredit { want: 1 }));
         assert_eq!(flow.on_max_data(150), 50);
         assert_eq!(flow.available(100), Ok(50));
     }
@@ -170,9 +185,40 @@ mod tests {
     fn unacknowledged_bytes_are_limited_and_acknowledgements_free_them() {
         let mut flow = flow(10_000, 100, 16);
         flow.on_submitted(100);
-        assert_eq!(flow.available(1), Err(Blocked::StreamCredit));
-        flow.on_acknowledged(40);
-        assert_eq!(flow.available(100), Ok(40));
+        assert_eq!(flow.available(1), Err(Blocked::StreamCredit { want: 1 }));
+        flow.on_acknowledged(50);
+        assert_eq!(flow.available(100), Ok(50));
+    }
+
+    #[test]
+    fn crumbs_wait_for_more_unless_nothing_else_is_to_come() {
+        let mut flow = flow(10_000, 100_000, 16);
+        flow.on_submitted(10_000);
+        flow.on_max_data(14_999);
+        assert_eq!(
+            flow.available(20_000),
+            Err(Blocked::StreamCredit { want: 20_000 }),
+            "less than half of the widest window"
+        );
+        assert_eq!(flow.available(4000), Ok(4000), "all that is wanted");
+        flow.on_max_data(15_000);
+        assert_eq!(flow.available(20_000), Ok(5000));
+        flow.on_submitted(5000);
+
+        flow.on_max_data(15_001);
+        flow.on_acknowledged(14_999);
+        assert!(flow.available(20_000).is_err());
+        flow.on_acknowledged(1);
+        assert_eq!(flow.available(20_000), Ok(1), "the peer has said it all");
+    }
+
+    #[test]
+    fn what_makes_a_fair_batch_is_no_crumb_of_the_widest_window() {
+        let mut flow = flow(1 << 25, 1 << 25, 16);
+        flow.on_submitted((1 << 25) - LARGEST_CRUMB);
+        assert_eq!(flow.available(1 << 20), Ok(LARGEST_CRUMB));
+        flow.on_submitted(1);
+        assert!(flow.available(1 << 20).is_err());
     }
 
     #[test]

@@ -360,7 +360,7 @@ impl State {
     fn wake_if_unblocked(&mut self) {
         let is_unblocked = match &self.blocked {
             None => false,
-            Some((Blocked::StreamCredit, _)) => self.flow.available(1).is_ok(),
+            Some((Blocked::StreamCredit { want }, _)) => self.flow.available(*want).is_ok(),
             Some((Blocked::Pending, _)) => self.flow.available(0).is_ok(),
             Some((Blocked::KeyUpdate, _)) => self.unacknowledged == 0,
             Some((Blocked::Silence, _)) => !self.is_stalled(),

@@ -200,9 +200,9 @@ impl State {
             return Poll::Ready(());
         };
         self.next_control += 1;
-        self.unanswered = 0;
+        let acknowledges = core::mem::take(&mut self.unanswered) > 0;
         let is_news = self.remember(number);
-        self.plan_repetition(is_news, shared, now);
+        self.plan_repetition(is_news, acknowledges, shared, now);
         shared.publish(
             now,
             Event::ControlPacketTransmitted(builder::StreamControlPacketTransmitted {
@@ -248,8 +248,17 @@ impl State {
 
     /// A close, and credit that the peer may be waiting for, are said again until the peer is seen to know
     ///
+    /// Not so what also `acknowledges` packets: as long as the peer has not heard it, it probes for those, and that is answered. With
+    /// thousands of streams, a peer knows for long before its next turn to send shows it.
+    ///
     /// The period doubles with each repetition, and only with those: what is said in answer to packets changes nothing about it.
-    fn plan_repetition(&mut self, is_news: bool, shared: &Shared, now: Timestamp) {
+    fn plan_repetition(
+        &mut self,
+        is_news: bool,
+        acknowledges: bool,
+        shared: &Shared,
+        now: Timestamp,
+    ) {
         let is_repetition = core::mem::take(&mut self.is_repetition);
         let datagram_len = shared.datagram_len() as u64;
         let is_needed = match &mut self.phase {
@@ -260,7 +269,8 @@ impl State {
                 true
             }
             Phase::Open => {
-                self.reassembler.final_size().is_none()
+                !acknowledges
+                    && self.reassembler.final_size().is_none()
                     && self.window.may_block(self.highest, datagram_len)
             }
             Phase::TimeWait { .. } | Phase::Failed { .. } => false,
