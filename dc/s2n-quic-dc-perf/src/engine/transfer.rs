@@ -161,7 +161,7 @@ fn take(left: u64, room: usize) -> usize {
 }
 
 /// Data that is copied behind a prefix, to share its packet. With thousands of streams at once, more would be most of what is resident.
-const FIRST_CHUNK: usize = 1400;
+const FIRST_CHUNK: usize = 1200;
 
 thread_local! {
     /// What the streams of this thread are read into, one at a time

@@ -41,7 +41,7 @@ use crate::{
 };
 use core::time::Duration;
 use s2n_quic_core::{inet::ExplicitCongestionNotification, time::Timestamp};
-use std::{io, net::SocketAddr, sync::Arc, task::Waker};
+use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc, task::Waker};
 
 /// Receives in a row before timers and scheduled streams have their turn
 const RECEIVE_BUDGET: usize = 10;
@@ -94,6 +94,8 @@ pub(crate) struct Worker<S: Socket> {
     due: Vec<(Arc<Shared>, u64)>,
     /// Streams that got packets in this round
     touched: Vec<Arc<Shared>>,
+    /// Streams whose packets are left to their readers, and until when; the earliest is the first
+    left: VecDeque<(Timestamp, Arc<Shared>)>,
     /// Packets in a row for one stream, and that stream
     train: Vec<Incoming>,
     destination: Option<Arc<Shared>>,
@@ -121,6 +123,7 @@ impl<S: Socket> Worker<S> {
             scheduled: Vec::new(),
             due: Vec::new(),
             touched: Vec::new(),
+            left: VecDeque::new(),
             train: Vec::new(),
             destination: None,
             refusals: Refusals::default(),
@@ -150,6 +153,7 @@ impl<S: Socket> Worker<S> {
     /// The same but for the socket, which can say by itself that it has something
     pub(crate) fn poll_streams(&mut self, now: Timestamp) -> Next {
         self.run_scheduled(now);
+        self.run_overdue(now);
         let has_due = self.run_timers(now);
         core::mem::take(&mut self.wakes).wake();
         let trim_at = self
@@ -160,7 +164,8 @@ impl<S: Socket> Worker<S> {
             return Next::Now;
         }
         let timer_at = self.shard.timers.sleep().map(at_tick);
-        let next = timer_at.into_iter().chain(trim_at).min();
+        let left_until = self.left.front().map(|(until, _)| *until);
+        let next = [timer_at, trim_at, left_until].into_iter().flatten().min();
         if self.spare.is_none() {
             // the pool is empty: look again soon, whatever the socket says
             let retry = now + Duration::from_millis(1);
@@ -413,12 +418,19 @@ impl<S: Socket> Worker<S> {
         for shared in self.touched.drain(..) {
             if let Some(reader) = shared.inbox.take_reader() {
                 self.wakes.push(Some(reader));
-                shared.arm(now + recv::worker::READER_GRACE);
             } else if shared.inbox.len() >= recv::worker::MAX_PILE {
                 let _ = recv::worker::drain(&shared, Scope::All, now, &mut self.wakes);
-            } else {
-                shared.arm(now + recv::worker::READER_GRACE);
             }
+            // not a timer: nearly all come to nothing, and a timer finds its stream anew, in memory that is cold by then
+            let until = now + recv::worker::READER_GRACE;
+            self.left.push_back((until, shared));
+        }
+    }
+
+    /// Looks after packets that were left to readers, and after acknowledgements that readers have left to an answer
+    fn run_overdue(&mut self, now: Timestamp) {
+        while let Some((_, shared)) = self.left.pop_front_if(|(until, _)| *until <= now) {
+            let _ = recv::worker::drain(&shared, Scope::Overdue, now, &mut self.wakes);
         }
     }
 

@@ -149,14 +149,21 @@ impl<Sub: event::Subscriber> Reader<Sub> {
             }
         };
         recv.on_read(shared, now);
-        match (self.ack_mode, &result) {
+        let is_deferred = match (self.ack_mode, &result) {
             (AckMode::Application, Poll::Ready(Ok(_))) => {
-                recv.transmit_or_defer_control(shared, now);
+                recv.transmit_or_defer_control(shared, now)
             }
-            (AckMode::Application, _) => recv.transmit_control(shared, now),
-            (AckMode::Worker, _) => {}
-        }
-        let timeout = recv.next_timeout(shared, now);
+            (AckMode::Application, _) => {
+                recv.transmit_control(shared, now);
+                false
+            }
+            (AckMode::Worker, _) => false,
+        };
+        let timeout = match is_deferred {
+            // the worker looks after every packet a moment after it came, and arms what comes next
+            true => Timeout::Idle,
+            false => recv.next_timeout(shared, now),
+        };
         let wakes = recv.take_wakes();
         drop(recv);
         wakes.wake();

@@ -158,7 +158,8 @@ fn drain_locked(
 pub(crate) fn open_first(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes) {
     let mut recv = shared.recv.lock();
     open_all(&mut recv, shared, now);
-    recv.transmit_or_defer_control(shared, now);
+    // whoever opens the stream arms its timer
+    let _ = recv.transmit_or_defer_control(shared, now);
     wakes.append(recv.take_wakes());
 }
 

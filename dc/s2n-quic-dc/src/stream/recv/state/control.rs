@@ -108,15 +108,22 @@ impl State {
     }
 
     /// After a read that has returned something: if a single packet has ended the stream, its acknowledgement waits for the application's
-    /// answer, or for [`READER_GRACE`](crate::stream::recv::worker::READER_GRACE), to leave together with it (RFC 9000, section 13.2.1)
-    pub(crate) fn transmit_or_defer_control(&mut self, shared: &Arc<Shared>, now: Timestamp) {
+    /// answer, or for [`READER_GRACE`](crate::stream::recv::worker::READER_GRACE), to leave together with it (RFC 9000, section 13.2.1).
+    /// Returns whether it does.
+    pub(crate) fn transmit_or_defer_control(
+        &mut self,
+        shared: &Arc<Shared>,
+        now: Timestamp,
+    ) -> bool {
         let is_open = matches!(self.phase, Phase::Open | Phase::TimeWait { .. });
         let is_message = self.unanswered == 1 && self.has_all();
-        if self.is_control_due && is_open && is_message && !self.is_repetition {
+        let is_deferred = self.is_control_due && is_open && is_message && !self.is_repetition;
+        if is_deferred {
             shared.defer_control();
         } else {
             self.transmit_control(shared, now);
         }
+        is_deferred
     }
 
     /// Sends what is due: an acknowledgement of all that was received, or a close
