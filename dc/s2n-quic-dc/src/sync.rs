@@ -6,4 +6,5 @@
 
 pub(crate) mod doorbell;
 pub mod handoff;
+pub(crate) mod patience;
 pub(crate) mod primitive;

@@ -91,6 +91,11 @@ impl Wakes {
         self.senders.iter().any(|known| Arc::ptr_eq(known, sender))
     }
 
+    /// Whether more than one is to be woken
+    pub(crate) fn has_many(&self) -> bool {
+        self.wakers.len() > 1
+    }
+
     pub(crate) fn append(&mut self, mut other: Wakes) {
         self.wakers.append(&mut other.wakers);
         for sender in other.senders {

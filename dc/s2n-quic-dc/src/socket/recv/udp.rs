@@ -102,6 +102,10 @@ pub(crate) struct Worker<S: Socket> {
     refusals: Refusals,
     answer: Vec<u8>,
     wakes: Wakes,
+    /// Whether those whom it wakes run before its next turn, if it lets them
+    shares_runtime: bool,
+    /// Streams were promised that what they submit is flushed for them
+    owes_flush: bool,
     /// Gives the environment's idle memory back. The worker of the first socket has it, the others have `None`.
     trimmer: Option<Trimmer>,
     waker: Waker,
@@ -129,6 +133,26 @@ impl<S: Socket> Worker<S> {
             refusals: Refusals::default(),
             answer: Vec::new(),
             wakes: Wakes::default(),
+            shares_runtime: false,
+            owes_flush: false,
+        }
+    }
+
+    /// It runs as a task beside those that it wakes: what several of them send leaves together
+    pub(crate) fn on_shared_runtime(mut self) -> Self {
+        self.shares_runtime = true;
+        self
+    }
+
+    /// Whether other tasks should have a turn now, and then [`flush_for_all`](Self::flush_for_all) be called
+    pub(crate) fn owes_flush(&self) -> bool {
+        self.owes_flush
+    }
+
+    /// Sends what those have submitted that the last round has woken
+    pub(crate) fn flush_for_all(&mut self) {
+        if core::mem::take(&mut self.owes_flush) {
+            self.shard.sender.flush_for_all();
         }
     }
 
@@ -155,7 +179,12 @@ impl<S: Socket> Worker<S> {
         self.run_scheduled(now);
         self.run_overdue(now);
         let has_due = self.run_timers(now);
-        core::mem::take(&mut self.wakes).wake();
+        let wakes = core::mem::take(&mut self.wakes);
+        if self.shares_runtime && wakes.has_many() {
+            self.owes_flush = true;
+            self.shard.sender.expect_company();
+        }
+        wakes.wake();
         let trim_at = self
             .trimmer
             .as_mut()

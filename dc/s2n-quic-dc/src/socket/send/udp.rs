@@ -8,7 +8,7 @@
 //! any other error completes as failed and loss recovery sends it again.
 //!
 //! Whoever submits and finds the worker asleep takes its place for a round: its thread is awake, and waking another costs more than a small
-//! send.
+//! send. And while whoever receives has woken several streams on one runtime, what they submit waits for all of them, to leave together.
 //!
 //! The one rule: every transmission that was submitted is completed exactly once, and one worker's departures never go back in time.
 
@@ -22,7 +22,7 @@ use crate::{
     counter::{Counter, Gauge},
     socket::io::{Extent, Gather, Socket},
     stream::{metrics::LatenessCounters, path::Departed},
-    sync::{doorbell::Doorbell, handoff::Handoff},
+    sync::{doorbell::Doorbell, handoff::Handoff, patience::Patience},
 };
 use core::{
     sync::atomic::{AtomicBool, Ordering},
@@ -43,6 +43,12 @@ const ROUND_BYTES: usize = 65_487;
 /// Messages that one `sendmmsg` takes at most; small ones gain from company, and 32 of them take about 100 µs
 const ROUND_MESSAGES: usize = 32;
 
+/// Flushes that wait for company at most: what makes a round worth while, and little enough to be encrypted soon
+const MAX_PATIENT: u32 = 16;
+
+/// What is longer does not wait for company: it is half a batch by itself, and its receiver could be at it already
+const MAX_PATIENT_LEN: usize = 32 << 10;
+
 /// Buffers of one round that are listed without an allocation; more only if messages are very short
 const INLINE_BUFFERS: usize = 64;
 
@@ -53,6 +59,8 @@ pub(crate) struct Sender {
     pub(crate) metrics: Metrics,
     is_finishing: AtomicBool,
     deputy: OnceLock<Weak<dyn Deputy>>,
+    /// Whoever receives flushes for others
+    patience: Patience,
 }
 
 /// Lets another thread than the worker's do a round of its work
@@ -107,6 +115,7 @@ impl Sender {
             metrics: Metrics::default(),
             is_finishing: AtomicBool::new(false),
             deputy: OnceLock::new(),
+            patience: Patience::new(),
         })
     }
 
@@ -118,19 +127,33 @@ impl Sender {
     /// Hands a transmission to the worker, which learns of it by the [`flush`](Self::flush) that must follow. After the worker has
     /// ended, it is completed as cancelled.
     pub(crate) fn submit(&self, transmission: Transmission) {
+        if transmission.message.payload().len() > MAX_PATIENT_LEN {
+            self.patience.end();
+        }
         drop(self.submissions.push(transmission));
     }
 
     /// Has what was submitted sent: here and now if the worker sleeps; to be called with no lock held
     pub(crate) fn flush(&self) {
         // one that is awake looks before it sleeps
-        if !self.doorbell.is_armed() {
+        if !self.doorbell.is_armed() || self.patience.take() {
             return;
         }
         let deputy = self.deputy.get().and_then(Weak::upgrade);
         if !deputy.is_some_and(|deputy| deputy.stand_in()) {
             self.doorbell.ring();
         }
+    }
+
+    /// The caller has woken streams that are about to submit, and calls [`flush_for_all`](Self::flush_for_all) after they had their turn
+    pub(crate) fn expect_company(&self) {
+        self.patience.grant(MAX_PATIENT);
+    }
+
+    /// Has everything sent that waits for company
+    pub(crate) fn flush_for_all(&self) {
+        self.patience.end();
+        self.flush();
     }
 
     /// Wakes the worker, for more than one round to do

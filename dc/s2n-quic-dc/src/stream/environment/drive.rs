@@ -23,11 +23,6 @@ const LINGER: Duration = Duration::from_secs(10);
 /// Rounds that somebody does in the worker's place at most: the last one only finds that nothing more is due
 const DEPUTY_ROUNDS: usize = 2;
 
-/// Rounds in a row that receive before others may have their turn
-///
-/// One takes in up to ten trains of 64 KB.
-const RECEIVE_ROUNDS: usize = 1;
-
 /// How a turn ended
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
@@ -158,35 +153,33 @@ impl<S: Socket> Receiving<S> {
         }
     }
 
-    /// Receives and runs timers until nothing more is there, or for [`RECEIVE_ROUNDS`]
+    /// Receives up to ten trains of 64 KB and runs timers, before others may have their turn
     pub(super) fn turn(&mut self, now: impl Fn() -> Timestamp) -> Turn {
-        for _ in 0..RECEIVE_ROUNDS {
-            let start = now();
-            if self.worker.poll(start) == Next::Now {
-                continue;
-            }
-            if self.worker.core().is_closing() {
-                let give_up = *self.give_up.get_or_insert(start + LINGER);
-                if self.worker.shard().routes.is_empty() || start >= give_up {
-                    return Turn::Done;
-                }
-            }
-            self.worker.shard().receiver.doorbell.arm();
-            // what came before the bell was armed rang in vain: look again
-            let next = self.worker.poll_streams(now());
-            let has_just_closed = self.worker.core().is_closing() && self.give_up.is_none();
-            if next == Next::Now || has_just_closed {
-                self.wake_up();
-                continue;
-            }
-            return Turn::Sleep(match (self.give_up, next) {
-                (Some(give_up), Next::At(at)) => {
-                    Next::At(Some(at.map_or(give_up, |at| at.min(give_up))))
-                }
-                (_, next) => next,
-            });
+        let start = now();
+        self.worker.flush_for_all();
+        if self.worker.poll(start) == Next::Now || self.worker.owes_flush() {
+            return Turn::Again;
         }
-        Turn::Again
+        if self.worker.core().is_closing() {
+            let give_up = *self.give_up.get_or_insert(start + LINGER);
+            if self.worker.shard().routes.is_empty() || start >= give_up {
+                return Turn::Done;
+            }
+        }
+        self.worker.shard().receiver.doorbell.arm();
+        // what came before the bell was armed rang in vain: look again
+        let next = self.worker.poll_streams(now());
+        let has_just_closed = self.worker.core().is_closing() && self.give_up.is_none();
+        if next == Next::Now || has_just_closed || self.worker.owes_flush() {
+            self.wake_up();
+            return Turn::Again;
+        }
+        Turn::Sleep(match (self.give_up, next) {
+            (Some(give_up), Next::At(at)) => {
+                Next::At(Some(at.map_or(give_up, |at| at.min(give_up))))
+            }
+            (_, next) => next,
+        })
     }
 
     /// To be called after every sleep

@@ -109,7 +109,8 @@ where
         );
         ::bach::task::spawn_named(sending, format_args!("dc_quic://{addr}/send"));
 
-        let worker = ReceiveWorker::new(bound.socket.clone(), core.clone(), shard.clone());
+        let worker = ReceiveWorker::new(bound.socket.clone(), core.clone(), shard.clone())
+            .on_shared_runtime();
         let receiving = task::receive(Receiving::new(worker), surroundings(bound.receiving));
         ::bach::task::spawn_named(receiving, format_args!("dc_quic://{addr}/recv"));
     }

@@ -112,8 +112,10 @@ pub(super) async fn receive(mut receiving: Receiving<SimSocket>, surroundings: S
         let clock = &bed.surroundings.clock;
         let next = match receiving.turn(|| clock.now()) {
             Turn::Sleep(next) => next,
-            // nobody else is kept waiting: simulated time stands still
-            Turn::Again => continue,
+            Turn::Again => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             Turn::Done => return Poll::Ready(()),
         };
         // a stream without a timer waits for its application, which can hold the simulation open by itself

@@ -126,7 +126,10 @@ where
             clock,
         };
         // the first to be there, since the one that receives ends the one that sends
-        let worker = ReceiveWorker::new(bound.socket.clone(), core.clone(), shard);
+        let mut worker = ReceiveWorker::new(bound.socket.clone(), core.clone(), shard);
+        if host.is_some() {
+            worker = worker.on_shared_runtime();
+        }
         let receiving = ReceiveSeat {
             receiving: Receiving::new(worker),
             socket: bound.socket,

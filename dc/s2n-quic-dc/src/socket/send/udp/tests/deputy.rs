@@ -34,6 +34,43 @@ fn who_flushes_sends_if_the_worker_sleeps() {
 }
 
 #[test]
+fn what_waits_for_company_leaves_with_it() {
+    let (mut bench, clock) = (Bench::new(), Clock::new());
+    let _sending = asleep(&mut bench, &clock);
+    bench.sender.expect_company();
+    bench.submit(Plan::new(1));
+    bench.submit(Plan::new(2));
+    assert_eq!(bench.left(), []);
+    bench.sender.flush_for_all();
+    assert_eq!(bench.left(), [1, 2]);
+    bench.submit(Plan::new(3));
+    assert_eq!(bench.left(), [3], "nobody is expected any more");
+}
+
+#[test]
+fn only_so_many_wait_for_company() {
+    let (mut bench, clock) = (Bench::new(), Clock::new());
+    let _sending = asleep(&mut bench, &clock);
+    bench.sender.expect_company();
+    for serial in 0..MAX_PATIENT {
+        bench.submit(Plan::new(serial));
+        assert_eq!(bench.left(), []);
+    }
+    bench.submit(Plan::new(MAX_PATIENT));
+    assert_eq!(bench.left(), (0..=MAX_PATIENT).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_long_does_not_wait_for_company() {
+    let (mut bench, clock) = (Bench::new(), Clock::new());
+    let _sending = asleep(&mut bench, &clock);
+    bench.sender.expect_company();
+    bench.submit(Plan::new(1));
+    bench.submit(Plan::of(2, MAX_PATIENT_LEN / 1450 + 1, 1450));
+    assert_eq!(bench.left(), [1, 2]);
+}
+
+#[test]
 fn a_worker_that_is_awake_sends_by_itself() {
     let (mut bench, clock) = (Bench::new(), Clock::new());
     let sending = asleep(&mut bench, &clock);
