@@ -10,6 +10,7 @@
 
 // `Weak` has no counterpart in loom; the lock inside is loom's all the same
 use crate::sync::primitive::Mutex;
+use smallvec::SmallVec;
 use std::{
     fmt,
     sync::{Arc, Weak},
@@ -44,6 +45,10 @@ pub struct Completion<T, S> {
     pub outcome: Outcome<S>,
 }
 
+/// A list of completions, in the order of completing. The first is kept in place, which is enough for a stream of one
+/// transmission.
+pub type Batch<T, S> = SmallVec<[Completion<T, S>; 1]>;
+
 /// The completions of one half of a stream. That half owns it; tickets only know of it.
 pub struct Queue<T, S> {
     state: Mutex<State<T, S>>,
@@ -54,7 +59,7 @@ impl<T, S> Queue<T, S> {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
-                entries: Vec::new(),
+                entries: Batch::new(),
                 phase: Phase::Open(None),
                 is_abandoned: false,
                 outstanding: 0,
@@ -74,9 +79,9 @@ impl<T, S> Queue<T, S> {
 
     /// Moves all completions to the end of `out`.
     ///
-    /// If `out` is empty the two vectors change places, so a caller that clears and reuses one vector allocates
-    /// nothing once both are large enough.
-    pub fn drain_into(&self, out: &mut Vec<Completion<T, S>>) {
+    /// If `out` is empty the two lists change places, so a caller that clears and reuses one allocates nothing once
+    /// both are large enough.
+    pub fn drain_into(&self, out: &mut Batch<T, S>) {
         let mut state = self.state.lock();
         state.outstanding -= state.entries.len();
         if out.is_empty() {
@@ -226,7 +231,7 @@ impl<T: fmt::Debug, S> fmt::Debug for Ticket<T, S> {
 }
 
 struct State<T, S> {
-    entries: Vec<Completion<T, S>>,
+    entries: Batch<T, S>,
     phase: Phase,
     /// Nobody wants what was submitted to be sent any more
     is_abandoned: bool,

@@ -7,6 +7,7 @@
 use core::ops::RangeInclusive;
 use s2n_codec::EncoderValue as _;
 use s2n_quic_core::{frame::ack::AckRanges, varint::VarInt};
+use smallvec::SmallVec;
 
 /// Ranges that are kept at most; the lowest are forgotten, and what they said is sent again by the peer
 const MAX_RANGES: usize = 64;
@@ -14,7 +15,8 @@ const MAX_RANGES: usize = 64;
 /// Disjoint ranges, highest first, with a gap of at least one number between any two
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ranges {
-    ranges: Vec<(VarInt, VarInt)>,
+    /// In place while nothing is missing, as mostly
+    ranges: SmallVec<[(VarInt, VarInt); 1]>,
 }
 
 impl Ranges {

@@ -28,6 +28,7 @@ use s2n_quic_core::{
     time::Timestamp,
     varint::VarInt,
 };
+use smallvec::SmallVec;
 use std::{collections::VecDeque, sync::Arc};
 
 mod control;
@@ -49,9 +50,9 @@ pub(crate) struct State {
     recovery: Ranges,
     ecn: EcnCounts,
     next_control: u64,
-    remembered: VecDeque<Remembered>,
+    remembered: SmallVec<[Remembered; 1]>,
     completions: Arc<Completions>,
-    drained: Vec<completion::Completion<Token, Departed>>,
+    drained: completion::Batch<Token, Departed>,
     /// Something is to be said
     is_control_due: bool,
     /// Packets that were opened since something was last said
@@ -117,9 +118,9 @@ impl State {
             recovery: Ranges::default(),
             ecn: EcnCounts::default(),
             next_control: 0,
-            remembered: VecDeque::new(),
+            remembered: SmallVec::new(),
             completions: completion::Queue::new(),
-            drained: Vec::new(),
+            drained: SmallVec::new(),
             is_control_due: false,
             unanswered: 0,
             repeat: None,

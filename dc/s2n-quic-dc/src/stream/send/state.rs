@@ -29,6 +29,7 @@ use crate::{
 use core::{task::Waker, time::Duration};
 use lost::LostPackets;
 use s2n_quic_core::{buffer::reader::Incremental, endpoint::Location, frame, time::Timestamp};
+use smallvec::SmallVec;
 use std::{collections::VecDeque, sync::Arc};
 use transmission::{Data, Records, SentPackets};
 
@@ -61,7 +62,7 @@ pub(crate) struct State {
     pub(super) completions: Arc<Completions>,
     pub(super) next_expected_control_packet: u64,
     pub(super) probe: ProbeTimer,
-    drained: Vec<completion::Completion<Token, Departed>>,
+    drained: completion::Batch<Token, Departed>,
     newest: Option<loss::Newest>,
     loss_deadline: Option<Timestamp>,
     congestion_experienced: u64,
@@ -135,7 +136,7 @@ impl State {
                 backoff: 1,
                 is_holding: false,
             },
-            drained: Vec::new(),
+            drained: SmallVec::new(),
             newest: None,
             loss_deadline: None,
             congestion_experienced: 0,

@@ -41,7 +41,7 @@ impl Drop for Token {
 fn collect(queue: &Queue<u8, u8>, count: usize) -> Vec<u8> {
     let waker = Unpark::waker();
     let mut all = Vec::new();
-    let mut batch = Vec::new();
+    let mut batch = Batch::new();
     loop {
         queue.drain_into(&mut batch);
         all.extend(batch.drain(..).map(|entry| entry.token));
@@ -126,7 +126,7 @@ fn loom_a_completion_at_the_close_is_queued_or_counted() {
         });
         queue.close();
         worker.join().unwrap();
-        let mut out = Vec::new();
+        let mut out = Batch::new();
         queue.drain_into(&mut out);
         assert_eq!(out.len() as u64 + queue.dropped(), 1);
         assert_eq!(queue.outstanding(), 0);

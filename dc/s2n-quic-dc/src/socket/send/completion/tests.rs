@@ -34,7 +34,7 @@ impl Wake for Wakes {
 }
 
 fn drain<T, S>(queue: &Queue<T, S>) -> Vec<(T, Outcome<S>)> {
-    let mut out = Vec::new();
+    let mut out = Batch::new();
     queue.drain_into(&mut out);
     out.into_iter()
         .map(|entry| (entry.token, entry.outcome))
@@ -219,7 +219,7 @@ fn tickets_keep_no_stream_alive() {
 #[test]
 fn two_vectors_go_back_and_forth_and_nothing_is_allocated() {
     let queue = Queue::new();
-    let mut out = Vec::with_capacity(8);
+    let mut out = Batch::with_capacity(8);
     let mut seen = Vec::new();
     for _ in 0..4 {
         for token in 0..8 {
@@ -252,7 +252,7 @@ fn it_agrees_with_a_plain_list() {
         let wakers = [Wakes::new(), Wakes::new()];
         let mut model = Model::default();
         let mut tickets = Vec::new();
-        let (mut out, mut next) = (Vec::new(), 0);
+        let (mut out, mut next) = (Batch::new(), 0);
         for op in ops {
             match *op {
                 Op::Submit => {
@@ -287,7 +287,7 @@ fn it_agrees_with_a_plain_list() {
                     }
                     queue.drain_into(&mut out);
                     model.drained.append(&mut model.queued);
-                    assert_eq!(out, model.drained);
+                    assert_eq!(out.as_slice(), model.drained);
                 }
                 Op::Register { who } => {
                     let who = usize::from(who);

@@ -239,12 +239,12 @@ impl State {
         let max_data = self.window.promised();
         let is_news = self
             .remembered
-            .back()
+            .last()
             .is_none_or(|last| last.max_data < max_data);
         if self.remembered.len() == MAX_REMEMBERED {
-            self.remembered.pop_front();
+            self.remembered.remove(0);
         }
-        self.remembered.push_back(Remembered {
+        self.remembered.push(Remembered {
             number,
             stream: self.stream.largest(),
             recovery: self.recovery.largest(),

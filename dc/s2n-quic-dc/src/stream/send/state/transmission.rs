@@ -9,7 +9,7 @@
 //! hold goes with it.
 
 use crate::{msg::send::Message, stream::path::Departed};
-use std::collections::VecDeque;
+use smallvec::SmallVec;
 
 /// Names a transmission of this stream; the token of its completion
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,11 +74,20 @@ enum RecordState {
     Departed(Departed),
 }
 
-/// The records of a stream, in a slab
+/// The records of a stream, in a slab; a stream of one transmission keeps its record in place
 #[derive(Debug, Default)]
 pub(crate) struct Records {
-    slots: Vec<Option<Record>>,
-    free: Vec<u32>,
+    slots: SmallVec<[Slot; 1]>,
+    /// The slot that was freed last
+    free: Option<u32>,
+    len: usize,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Taken(Record),
+    /// With the one that was freed before it
+    Free(Option<u32>),
 }
 
 impl Records {
@@ -91,16 +100,18 @@ impl Records {
             infos: 0,
             state: RecordState::Queued,
         };
-        match self.free.pop() {
-            Some(index) => {
-                self.slots[index as usize] = Some(record);
-                RecordId(index)
-            }
+        self.len += 1;
+        let index = match self.free {
+            Some(index) => index as usize,
             None => {
-                self.slots.push(Some(record));
-                RecordId((self.slots.len() - 1) as u32)
+                self.slots.push(Slot::Free(None));
+                self.slots.len() - 1
             }
+        };
+        if let Slot::Free(next) = core::mem::replace(&mut self.slots[index], Slot::Taken(record)) {
+            self.free = next;
         }
+        RecordId(index as u32)
     }
 
     /// `message` is kept for retransmission, one of its packets per info; `None` for what is never sent again
@@ -112,12 +123,11 @@ impl Records {
         }
     }
 
-    /// Takes a name back under which nothing was made
+    /// Takes a name back under which nothing is
     pub(crate) fn cancel(&mut self, id: RecordId) {
-        if let Some(slot) = self.slots.get_mut(id.0 as usize) {
-            if slot.take().is_some() {
-                self.free.push(id.0);
-            }
+        if let Some(slot @ Slot::Taken(_)) = self.slots.get_mut(id.0 as usize) {
+            *slot = Slot::Free(self.free.replace(id.0));
+            self.len -= 1;
         }
     }
 
@@ -175,13 +185,13 @@ impl Records {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.free.len() == self.slots.len()
+        self.len == 0
     }
 
     /// Lets every descriptor go; records that are still in the wheel stay until they are completed
     pub(crate) fn forget_data(&mut self) {
         for index in 0..self.slots.len() {
-            if let Some(record) = &mut self.slots[index] {
+            if let Slot::Taken(record) = &mut self.slots[index] {
                 record.message = None;
                 record.unacknowledged = 0;
             }
@@ -197,35 +207,42 @@ impl Records {
                 && !matches!(record.state, RecordState::Queued)
         });
         if is_done {
-            self.slots[id.0 as usize] = None;
-            self.free.push(id.0);
+            self.cancel(id);
         }
     }
 
     fn get(&self, id: RecordId) -> Option<&Record> {
-        self.slots.get(id.0 as usize)?.as_ref()
+        match self.slots.get(id.0 as usize)? {
+            Slot::Taken(record) => Some(record),
+            Slot::Free(_) => None,
+        }
     }
 
     fn get_mut(&mut self, id: RecordId) -> Option<&mut Record> {
-        self.slots.get_mut(id.0 as usize)?.as_mut()
+        match self.slots.get_mut(id.0 as usize)? {
+            Slot::Taken(record) => Some(record),
+            Slot::Free(_) => None,
+        }
     }
 }
 
 /// Unsettled packets of one number space, in order of number
 ///
-/// A sorted ring with holes: lookups are binary searches, and the cost follows the entries that are alive, not the
-/// distance between the lowest and the highest number.
+/// A sorted run with holes: lookups are binary searches, and the cost follows the entries that are alive, not the
+/// distance between the lowest and the highest number. The packet of a stream of one packet is kept in place.
 #[derive(Debug, Default)]
 pub(crate) struct SentPackets {
-    entries: VecDeque<(u64, Option<Info>)>,
+    /// With as many holes in front as `start` says, then an entry that is alive, and one at the end
+    entries: SmallVec<[(u64, Option<Info>); 1]>,
+    start: usize,
     alive: usize,
 }
 
 impl SentPackets {
     /// `number` is larger than all before
     pub(crate) fn push(&mut self, number: u64, info: Info) {
-        debug_assert!(self.entries.back().is_none_or(|(last, _)| *last < number));
-        self.entries.push_back((number, Some(info)));
+        debug_assert!(self.entries.last().is_none_or(|(last, _)| *last < number));
+        self.entries.push((number, Some(info)));
         self.alive += 1;
     }
 
@@ -236,7 +253,7 @@ impl SentPackets {
     /// The one that was made last
     pub(crate) fn newest(&self) -> Option<&Info> {
         // there is no hole at the end
-        self.entries.back()?.1.as_ref()
+        self.entries.last()?.1.as_ref()
     }
 
     pub(crate) fn remove(&mut self, number: u64) -> Option<Info> {
@@ -253,8 +270,8 @@ impl SentPackets {
 
     /// Takes every packet with a number in the range out, lowest first
     pub(crate) fn remove_range(&mut self, start: u64, end: u64, mut f: impl FnMut(u64, Info)) {
-        let mut index = self.index_of(start);
-        while let Some((number, info)) = self.entries.get_mut(index) {
+        let first = self.index_of(start);
+        for (number, info) in &mut self.entries[first..] {
             if *number > end {
                 break;
             }
@@ -262,7 +279,6 @@ impl SentPackets {
                 self.alive -= 1;
                 f(*number, info);
             }
-            index += 1;
         }
         self.trim();
     }
@@ -273,7 +289,7 @@ impl SentPackets {
         mut f: impl FnMut(u64, &Info) -> bool,
         mut removed: impl FnMut(u64, Info),
     ) {
-        for (number, entry) in &mut self.entries {
+        for (number, entry) in &mut self.entries[self.start..] {
             if entry.as_ref().is_some_and(|info| f(*number, info)) {
                 if let Some(info) = entry.take() {
                     self.alive -= 1;
@@ -286,8 +302,7 @@ impl SentPackets {
 
     /// Takes the window from all of them, and returns how much it was
     pub(crate) fn take_held(&mut self) -> u64 {
-        let infos = self
-            .entries
+        let infos = self.entries[self.start..]
             .iter_mut()
             .filter_map(|(_, info)| info.as_mut());
         infos
@@ -301,22 +316,33 @@ impl SentPackets {
 
     /// Those with at least this number
     pub(crate) fn iter_from(&self, number: u64) -> impl Iterator<Item = (u64, &Info)> {
-        self.entries
-            .range(self.index_of(number)..)
+        self.entries[self.index_of(number)..]
+            .iter()
             .filter_map(|(number, info)| Some((*number, info.as_ref()?)))
     }
 
     fn index_of(&self, number: u64) -> usize {
-        self.entries.partition_point(|(n, _)| *n < number)
+        self.start + self.entries[self.start..].partition_point(|(n, _)| *n < number)
     }
 
-    /// Drops holes at both ends; holes in the middle are at most as many as packets were sent since the oldest one alive
+    /// Leaves holes out at both ends; holes in the middle are at most as many as packets were sent since the oldest one alive
     fn trim(&mut self) {
-        while self.entries.front().is_some_and(|(_, info)| info.is_none()) {
-            self.entries.pop_front();
+        if self.alive == 0 {
+            self.entries.clear();
+            self.start = 0;
+            return;
         }
-        while self.entries.back().is_some_and(|(_, info)| info.is_none()) {
-            self.entries.pop_back();
+        while self.entries.last().is_some_and(|(_, info)| info.is_none()) {
+            self.entries.pop();
+        }
+        self.start += self.entries[self.start..]
+            .iter()
+            .take_while(|(_, info)| info.is_none())
+            .count();
+        // each entry that is moved has one before it that is not, so that a packet costs one move
+        if self.start > self.entries.len() / 2 {
+            self.entries.drain(..self.start);
+            self.start = 0;
         }
     }
 }

@@ -9,7 +9,10 @@ use super::{
     serials, Next, Ordering, Priority,
 };
 use crate::{
-    socket::send::{completion::Outcome, transmission::Completions},
+    socket::send::{
+        completion::{Batch, Outcome},
+        transmission::Completions,
+    },
     stream::path::Departed,
 };
 use nix::errno::Errno;
@@ -204,7 +207,7 @@ fn the_last_message_of_a_call_can_fail() {
 
 /// The departures of what was sent; none of what failed
 fn departures(stream: &Completions) -> Vec<Option<Departed>> {
-    let mut completions = Vec::new();
+    let mut completions = Batch::new();
     stream.drain_into(&mut completions);
     completions
         .into_iter()

@@ -10,7 +10,7 @@ use crate::{
         io::{Gather, Received, Socket},
         pool::{Class, Config, Pool, Purpose},
         send::{
-            completion::{Outcome, Queue},
+            completion::{Batch, Outcome, Queue},
             transmission::{Completions, Priority, Ticket, Token, Transmission},
             udp::{Next, Sender, Worker},
         },
@@ -244,7 +244,7 @@ pub(super) fn ticket(stream: &Arc<Completions>, serial: u32) -> Ticket {
 
 /// The completions of a stream since the last call, in the order in which they came
 pub(super) fn ends(stream: &Completions) -> Vec<(u32, End)> {
-    let mut completions = Vec::new();
+    let mut completions = Batch::new();
     stream.drain_into(&mut completions);
     completions
         .into_iter()

@@ -220,7 +220,8 @@ impl Model {
                 || packets.iter().any(|packet| packet.record == *id)
         });
         assert_eq!(self.records.is_empty(), self.expected.is_empty());
-        let taken = self.records.slots.len() - self.records.free.len();
+        let slots = self.records.slots.iter();
+        let taken = slots.filter(|slot| matches!(slot, Slot::Taken(_))).count();
         assert_eq!(taken, self.expected.len());
 
         let mut descriptors = 0;
