@@ -88,6 +88,8 @@ pub(super) async fn send<S: Stream>(
         on_bytes(bytes - of_prefix);
     });
     write.await.map_err(Failure::Write)?;
+    // thousands of streams would keep it for as long as they last
+    drop(first);
     while sent < length {
         let len = take(length - sent, MAX_CHUNK);
         let chunk = pattern.bytes(sent, len);

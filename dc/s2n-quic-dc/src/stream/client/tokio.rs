@@ -22,7 +22,12 @@ use crate::{
 };
 use s2n_quic_core::{application::ServerName as Name, buffer::reader::storage::Empty};
 use s2n_quic_platform::socket::options::Options;
-use std::{future::Future, io, net::SocketAddr, time::Duration};
+use std::{
+    future::{ready, Future},
+    io,
+    net::SocketAddr,
+    time::Duration,
+};
 
 pub use published_dc::stream::client::tokio::Handshake;
 
@@ -232,15 +237,13 @@ impl<H: Handshake + Clone, S: event::Subscriber + Clone> Client<H, S> {
             return Err(self.handshake_later(handshake_addr, server_name));
         }
 
-        let handshake = async {
-            let (peer, _kind) = self
-                .handshake
-                .handshake_with_entry(handshake_addr, server_name)
-                .await?;
-            Ok(peer)
-        };
+        // Apart, because in place it would be most of what each task weighs that opens streams, long after it is done.
+        let handshake = self
+            .handshake
+            .handshake_with_entry(handshake_addr, server_name);
+        let (peer, _kind) = Box::pin(handshake).await?;
 
-        connect_udp(handshake, acceptor_addr, &self.env).await
+        connect_udp(ready(Ok(peer)), acceptor_addr, &self.env).await
     }
 
     /// Starts a handshake that a later attempt will profit from, and says why this one fails.
