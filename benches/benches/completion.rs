@@ -9,7 +9,7 @@
 //! The one rule: each submission comes back once, as sent, and in the order of completing.
 
 use criterion::{criterion_group, criterion_main, Criterion, Throughput};
-use s2n_quic_dc::socket::send::completion::{Completion, Outcome, Queue, Ticket};
+use s2n_quic_dc::socket::send::completion::{Batch, Completion, Outcome, Queue, Ticket};
 use std::{hint::black_box, sync::mpsc, task::Waker, thread, time::Duration};
 
 fn same_thread(c: &mut Criterion) {
@@ -17,7 +17,7 @@ fn same_thread(c: &mut Criterion) {
     group.throughput(Throughput::Elements(BATCH));
     let queue = Queue::<u64, u64>::new();
     let mut tickets = Vec::new();
-    let mut out = Vec::new();
+    let mut out = Batch::new();
     group.bench_function("submit, complete and drain 32", |b| {
         b.iter(|| {
             tickets.extend((0..BATCH).map(|token| queue.ticket(token)));
@@ -50,7 +50,7 @@ fn across_threads(c: &mut Criterion) {
                 }
             }
         });
-        let mut out = Vec::new();
+        let mut out = Batch::new();
         group.bench_function("round trip of 32 across threads", |b| {
             b.iter(|| {
                 let tickets = (0..BATCH).map(|token| queue.ticket(token)).collect();
