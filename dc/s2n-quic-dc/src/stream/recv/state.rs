@@ -120,7 +120,7 @@ impl State {
             next_control: 0,
             remembered: SmallVec::new(),
             completions: completion::Queue::new(),
-            drained: SmallVec::new(),
+            drained: completion::Batch::new(),
             is_control_due: false,
             unanswered: 0,
             repeat: None,

@@ -29,7 +29,6 @@ use crate::{
 use core::{task::Waker, time::Duration};
 use lost::LostPackets;
 use s2n_quic_core::{buffer::reader::Incremental, endpoint::Location, frame, time::Timestamp};
-use smallvec::SmallVec;
 use std::{collections::VecDeque, sync::Arc};
 use transmission::{Data, Records, SentPackets};
 
@@ -136,7 +135,7 @@ impl State {
                 backoff: 1,
                 is_holding: false,
             },
-            drained: SmallVec::new(),
+            drained: completion::Batch::new(),
             newest: None,
             loss_deadline: None,
             congestion_experienced: 0,

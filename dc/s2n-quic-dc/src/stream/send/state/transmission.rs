@@ -10,6 +10,7 @@
 
 use crate::{msg::send::Message, stream::path::Departed};
 use smallvec::SmallVec;
+use std::collections::VecDeque;
 
 /// Names a transmission of this stream; the token of its completion
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,21 +229,19 @@ impl Records {
 
 /// Unsettled packets of one number space, in order of number
 ///
-/// A sorted run with holes: lookups are binary searches, and the cost follows the entries that are alive, not the
-/// distance between the lowest and the highest number. The packet of a stream of one packet is kept in place.
+/// A sorted ring with holes: lookups are binary searches, and the cost follows the entries that are alive, not the
+/// distance between the lowest and the highest number.
 #[derive(Debug, Default)]
 pub(crate) struct SentPackets {
-    /// With as many holes in front as `start` says, then an entry that is alive, and one at the end
-    entries: SmallVec<[(u64, Option<Info>); 1]>,
-    start: usize,
+    entries: VecDeque<(u64, Option<Info>)>,
     alive: usize,
 }
 
 impl SentPackets {
     /// `number` is larger than all before
     pub(crate) fn push(&mut self, number: u64, info: Info) {
-        debug_assert!(self.entries.last().is_none_or(|(last, _)| *last < number));
-        self.entries.push((number, Some(info)));
+        debug_assert!(self.entries.back().is_none_or(|(last, _)| *last < number));
+        self.entries.push_back((number, Some(info)));
         self.alive += 1;
     }
 
@@ -253,7 +252,7 @@ impl SentPackets {
     /// The one that was made last
     pub(crate) fn newest(&self) -> Option<&Info> {
         // there is no hole at the end
-        self.entries.last()?.1.as_ref()
+        self.entries.back()?.1.as_ref()
     }
 
     pub(crate) fn remove(&mut self, number: u64) -> Option<Info> {
@@ -270,8 +269,8 @@ impl SentPackets {
 
     /// Takes every packet with a number in the range out, lowest first
     pub(crate) fn remove_range(&mut self, start: u64, end: u64, mut f: impl FnMut(u64, Info)) {
-        let first = self.index_of(start);
-        for (number, info) in &mut self.entries[first..] {
+        let mut index = self.index_of(start);
+        while let Some((number, info)) = self.entries.get_mut(index) {
             if *number > end {
                 break;
             }
@@ -279,6 +278,7 @@ impl SentPackets {
                 self.alive -= 1;
                 f(*number, info);
             }
+            index += 1;
         }
         self.trim();
     }
@@ -289,7 +289,7 @@ impl SentPackets {
         mut f: impl FnMut(u64, &Info) -> bool,
         mut removed: impl FnMut(u64, Info),
     ) {
-        for (number, entry) in &mut self.entries[self.start..] {
+        for (number, entry) in &mut self.entries {
             if entry.as_ref().is_some_and(|info| f(*number, info)) {
                 if let Some(info) = entry.take() {
                     self.alive -= 1;
@@ -302,7 +302,8 @@ impl SentPackets {
 
     /// Takes the window from all of them, and returns how much it was
     pub(crate) fn take_held(&mut self) -> u64 {
-        let infos = self.entries[self.start..]
+        let infos = self
+            .entries
             .iter_mut()
             .filter_map(|(_, info)| info.as_mut());
         infos
@@ -316,33 +317,22 @@ impl SentPackets {
 
     /// Those with at least this number
     pub(crate) fn iter_from(&self, number: u64) -> impl Iterator<Item = (u64, &Info)> {
-        self.entries[self.index_of(number)..]
-            .iter()
+        self.entries
+            .range(self.index_of(number)..)
             .filter_map(|(number, info)| Some((*number, info.as_ref()?)))
     }
 
     fn index_of(&self, number: u64) -> usize {
-        self.start + self.entries[self.start..].partition_point(|(n, _)| *n < number)
+        self.entries.partition_point(|(n, _)| *n < number)
     }
 
-    /// Leaves holes out at both ends; holes in the middle are at most as many as packets were sent since the oldest one alive
+    /// Drops holes at both ends; holes in the middle are at most as many as packets were sent since the oldest one alive
     fn trim(&mut self) {
-        if self.alive == 0 {
-            self.entries.clear();
-            self.start = 0;
-            return;
+        while self.entries.front().is_some_and(|(_, info)| info.is_none()) {
+            self.entries.pop_front();
         }
-        while self.entries.last().is_some_and(|(_, info)| info.is_none()) {
-            self.entries.pop();
-        }
-        self.start += self.entries[self.start..]
-            .iter()
-            .take_while(|(_, info)| info.is_none())
-            .count();
-        // each entry that is moved has one before it that is not, so that a packet costs one move
-        if self.start > self.entries.len() / 2 {
-            self.entries.drain(..self.start);
-            self.start = 0;
+        while self.entries.back().is_some_and(|(_, info)| info.is_none()) {
+            self.entries.pop_back();
         }
     }
 }
