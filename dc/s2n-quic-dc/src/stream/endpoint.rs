@@ -200,7 +200,7 @@ fn build<Sub: event::Subscriber>(
         queue_id: new.queue_id,
         credentials: new.keys.credentials,
         control: ControlKeys {
-            sealer: control.sealer,
+            sealer: Arc::new(control.sealer),
             opener: control.opener,
         },
         address: new.address,

@@ -31,7 +31,7 @@ pub(crate) mod admission;
 mod control;
 
 pub(crate) use admission::Admission;
-pub(crate) use control::{Limits, Verdict};
+pub(crate) use control::{Limits, Verdict, MAX_TIME_WAIT};
 
 /// What a path is sized for until the handshake's agreement is known
 const DATAGRAM_LEN: u16 = 1450;

@@ -4,6 +4,7 @@
 
 pub mod application;
 pub(crate) mod budget;
+pub(crate) mod lingering;
 mod ranges;
 pub(crate) mod shared;
 pub(crate) mod state;

@@ -15,7 +15,10 @@ use crate::{
     socket::pool::Pool,
     stream::{
         address::Address,
-        environment::core::{Core, Counters, Shard},
+        environment::{
+            core::{Core, Counters, Shard},
+            routes::Over,
+        },
         events::{Event, Events},
         nudge,
         path::{admission::Permit, Path, Wakes},
@@ -84,7 +87,8 @@ pub(crate) enum Half {
 }
 
 pub(crate) struct ControlKeys {
-    pub(crate) sealer: seal::control::Stream,
+    /// Outlives the stream in what [answers](crate::stream::recv::lingering) in its place
+    pub(crate) sealer: Arc<seal::control::Stream>,
     pub(crate) opener: open::control::Stream,
 }
 
@@ -196,7 +200,7 @@ impl Shared {
 
     /// `NotConnected` once the application has let go of both halves
     pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
-        if self.closed.load(Ordering::Relaxed) == Half::Read as u8 | Half::Write as u8 {
+        if self.is_let_go() {
             return Err(io::ErrorKind::NotConnected.into());
         }
         Ok(self.address.remote())
@@ -241,8 +245,22 @@ impl Shared {
     }
 
     /// Takes in a control packet; for the socket worker
-    pub(crate) fn on_control_packet(&self, received: Received<'_>, now: Timestamp) -> Wakes {
-        send::worker::on_control_packet(self, received, now)
+    pub(crate) fn on_control_packet(
+        self: &Arc<Self>,
+        received: Received<'_>,
+        now: Timestamp,
+    ) -> Wakes {
+        let wakes = send::worker::on_control_packet(self, received, now);
+        let (timeout, is_quiet) = {
+            let send = self.send.lock();
+            (send.next_timeout(now), send.is_quiet())
+        };
+        if is_quiet && self.is_let_go() {
+            self.settle(now);
+        } else {
+            self.arm_send(timeout);
+        }
+        wakes
     }
 
     /// The peer closed its end: what that means for the reading half
@@ -337,15 +355,25 @@ impl Shared {
 
     /// Arms the timer for what comes next, or lets the stream go once all is said
     pub(crate) fn settle(self: &Arc<Self>, now: Timestamp) {
-        let (recv_timeout, recv_is_over) = {
-            let recv = self.recv.lock();
-            (recv.next_timeout(self, now), recv.is_terminal())
-        };
         let (send_timeout, send_is_over, send_is_quiet) = {
             let mut send = self.send.lock();
             send.on_completions(self);
             (send.next_timeout(now), send.is_terminal(), send.is_quiet())
         };
+        let is_over = send_is_quiet && self.is_let_go();
+        let (recv_timeout, recv_is_over, lingering) = {
+            let mut recv = self.recv.lock();
+            let lingering = is_over.then(|| recv.linger(self)).flatten();
+            let timeout = recv.next_timeout(self, now);
+            (timeout, recv.is_terminal(), lingering)
+        };
+        if let Some(lingering) = lingering {
+            let time_wait = self.path.time_wait();
+            let end = now + self.idle_timeout.max(time_wait);
+            let over = Over::new(lingering, time_wait, end, now);
+            self.core.linger(self, over);
+            return;
+        }
         if recv_timeout == recv::state::Timeout::Done && send_is_quiet {
             self.release();
             return;
@@ -422,6 +450,11 @@ impl Shared {
     fn is_idle(&self, now: Timestamp) -> bool {
         now >= self.last_heard() + self.idle_timeout
             && !(self.recv.lock().is_terminal() && self.send.lock().is_terminal())
+    }
+
+    /// Whether the application has let go of both halves
+    fn is_let_go(&self) -> bool {
+        self.closed.load(Ordering::Acquire) == Half::Read as u8 | Half::Write as u8
     }
 
     /// Takes the stream out of the routes: nothing is left to send or to answer

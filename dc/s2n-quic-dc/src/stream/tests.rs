@@ -6,9 +6,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::testing::{
-    network::{Data, Fate, Kind, Sent, Side},
-    pattern, Agreement, Dice, End, Join, Options, Pair, Stream,
+use super::{
+    shared::Shared,
+    testing::{
+        network::{Data, Fate, Kind, Sent, Side},
+        pattern, Agreement, Dice, End, Join, Options, Pair, Stream,
+    },
 };
 use crate::socket::pool;
 use core::{
@@ -17,7 +20,10 @@ use core::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
-use std::io;
+use std::{
+    io,
+    sync::{Arc, Weak},
+};
 
 mod acknowledgement;
 mod backpressure;
@@ -25,6 +31,7 @@ mod completion;
 mod failure;
 mod memory;
 mod metrics;
+mod over;
 mod recovery;
 mod silence;
 mod socket_error;
@@ -36,6 +43,11 @@ const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// Reads to the end
+/// The streams of both ends, to see them go
+fn watch(pair: &Pair, queue_id: u64) -> [Weak<Shared>; 2] {
+    [&pair.client, &pair.server].map(|end| Arc::downgrade(&end.core.stream(queue_id).unwrap()))
+}
+
 async fn read_all(stream: &mut Stream) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     while stream.read_into(&mut bytes).await? > 0 {}

@@ -15,7 +15,6 @@ use crate::{
     clock::{at_tick, ticks},
     credentials,
     msg::send::Builder,
-    packet::secret_control,
     socket::{
         io::{Received, Socket, Truncated},
         pool::{Class, Filled, Pool, Purpose, Segment, Trimmer, Unfilled},
@@ -91,7 +90,6 @@ pub(crate) struct Worker<S: Socket> {
     /// The next receive goes here
     spare: Option<Unfilled>,
     scheduled: Vec<Arc<Shared>>,
-    due: Vec<(Arc<Shared>, u64)>,
     /// Streams that got packets in this round
     touched: Vec<Arc<Shared>>,
     /// Streams whose packets are left to their readers, and until when; the earliest is the first
@@ -125,7 +123,6 @@ impl<S: Socket> Worker<S> {
             shard,
             spare: None,
             scheduled: Vec::new(),
-            due: Vec::new(),
             touched: Vec::new(),
             left: VecDeque::new(),
             train: Vec::new(),
@@ -290,7 +287,9 @@ impl<S: Socket> Worker<S> {
                 source_queue_id,
             } => {
                 let Some(shared) = self.find(queue_id, last) else {
-                    self.on_unroutable(&credentials, source_queue_id, arrival.remote, now);
+                    if !self.is_over(queue_id) {
+                        self.on_unroutable(&credentials, source_queue_id, arrival.remote, now);
+                    }
                     return;
                 };
                 let received = shared::Received {
@@ -299,15 +298,16 @@ impl<S: Socket> Worker<S> {
                     ecn: arrival.ecn,
                 };
                 self.wakes.append(shared.on_control_packet(received, now));
-                let timeout = shared.send.lock().next_timeout(now);
-                shared.arm_send(timeout);
             }
             Route::Stream {
                 queue_id: ACCEPTOR,
                 credentials,
                 source_queue_id,
             } => match self.core.opened(&credentials) {
-                Some(shared) => self.push(&shared, arrival, now),
+                Some(queue_id) => match self.find(queue_id, last) {
+                    Some(shared) => self.push(&shared, arrival, now),
+                    None => drop(self.answer_for(queue_id, arrival, now)),
+                },
                 None => self.accept(credentials, source_queue_id, arrival, now),
             },
             Route::Stream {
@@ -316,7 +316,12 @@ impl<S: Socket> Worker<S> {
                 source_queue_id,
             } => match self.find(queue_id, last) {
                 Some(shared) => self.push(&shared, arrival, now),
-                None => self.on_unroutable(&credentials, source_queue_id, arrival.remote, now),
+                None => {
+                    let remote = arrival.remote;
+                    if !self.answer_for(queue_id, arrival, now) {
+                        self.on_unroutable(&credentials, source_queue_id, remote, now);
+                    }
+                }
             },
         }
     }
@@ -328,6 +333,27 @@ impl<S: Socket> Worker<S> {
         let found = self.core.stream(queue_id);
         last.clone_from(&found);
         found
+    }
+
+    /// A control packet for a stream that is over is late, and no news
+    fn is_over(&self, queue_id: u64) -> bool {
+        let is_over = |shard: &Arc<Shard>| shard.routes.is_over(queue_id);
+        self.core.shard_of(queue_id).is_some_and(is_over)
+    }
+
+    /// A packet for a stream that is over shows that the peer has not heard all: it is told again. False if there is no such stream.
+    fn answer_for(&mut self, queue_id: u64, mut arrival: Arrival, now: Timestamp) -> bool {
+        let Some(shard) = self.core.shard_of(queue_id) else {
+            return false;
+        };
+        let (packet, answer) = (&mut arrival.segment, &mut self.answer);
+        let Some(remote) = shard.routes.answer(queue_id, packet, now, answer) else {
+            return false;
+        };
+        self.core.counters.duplicates.add(1);
+        self.core.counters.control_packets.add(1);
+        self.say(remote, ExplicitCongestionNotification::Ect0, now);
+        true
     }
 
     fn push(&mut self, shared: &Arc<Shared>, arrival: Arrival, now: Timestamp) {
@@ -414,23 +440,26 @@ impl<S: Socket> Worker<S> {
 
     /// Tells a client that its secret is unknown here
     fn refuse(&mut self, remote: SocketAddr, now: Timestamp) {
-        if !self.refusals.may_refuse(remote, now) {
-            return;
+        if self.refusals.may_refuse(remote, now) {
+            self.say(remote, ExplicitCongestionNotification::NotEct, now);
         }
+    }
+
+    /// Sends what is in `answer`
+    fn say(&mut self, remote: SocketAddr, ecn: ExplicitCongestionNotification, now: Timestamp) {
         let pool: &Pool = &self.core.pool;
         let Some(descriptor) = pool.alloc(Class::Packet, Purpose::Control) else {
             return;
         };
         let answer = &self.answer;
-        let Ok(mut builder) = Builder::new(descriptor, secret_control::MAX_PACKET_SIZE) else {
+        let Ok(mut builder) = Builder::new(descriptor, self.answer.len()) else {
             return;
         };
         let pushed = builder.push(|dest| {
-            let len = answer.len().min(dest.len());
-            dest[..len].copy_from_slice(&answer[..len]);
-            len
+            dest[..answer.len()].copy_from_slice(answer);
+            answer.len()
         });
-        let message = builder.finish(remote, ExplicitCongestionNotification::NotEct);
+        let message = builder.finish(remote, ecn);
         if let (Ok(_), Some(message)) = (pushed, message) {
             self.shard.sender.submit(Transmission {
                 message,
@@ -478,14 +507,15 @@ impl<S: Socket> Worker<S> {
 
     /// True when the budget ended before the timers that are due
     fn run_timers(&mut self, now: Timestamp) -> bool {
-        let shard = &self.shard;
-        let has_more = shard
-            .timers
-            .expire(ticks(now), TIMER_BUDGET, &shard.routes, &mut self.due);
-        for (shared, tick) in self.due.drain(..) {
-            shared.on_timer(tick, now);
+        for _ in 0..TIMER_BUDGET {
+            let Some((queue_id, tick)) = self.shard.timers.pop(ticks(now)) else {
+                return false;
+            };
+            if let Some(shared) = self.core.expire(&self.shard, queue_id, tick, now) {
+                shared.on_timer(tick, now);
+            }
         }
-        has_more
+        true
     }
 }
 

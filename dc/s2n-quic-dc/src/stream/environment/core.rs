@@ -8,7 +8,10 @@
 //! The one rule: routes keep streams alive until all is said, and [`Guard`]s keep the workers alive. When the last guard goes,
 //! the workers finish what they can in a bounded time and let everything go.
 
-use super::timers::Timers;
+use super::{
+    routes::{Due, Over, Routes},
+    timers::Timers,
+};
 use crate::{
     clock::{ticks, Clock},
     counter::Counter,
@@ -31,7 +34,7 @@ use crate::{
     },
     sync::doorbell::Doorbell,
 };
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use s2n_quic_core::time::Timestamp;
@@ -50,8 +53,8 @@ pub(crate) struct Core {
     /// What receive windows grow into
     pub(crate) budget: Arc<Budget>,
     pub(crate) acceptor: Option<Box<dyn Acceptor>>,
-    /// Streams by credentials, for packets of clients that do not know their queue yet
-    openings: Mutex<HashMap<Credentials, Arc<Shared>>>,
+    /// Ids of streams by credentials, for packets of clients that do not know their queue yet
+    openings: Mutex<HashMap<Credentials, u64>>,
     paths: Mutex<HashMap<credentials::Id, Arc<Path>>>,
     next_shard: AtomicUsize,
     is_closing: AtomicBool,
@@ -248,39 +251,67 @@ impl Core {
 
     /// The stream that a packet's queue id names
     pub(crate) fn stream(&self, queue_id: u64) -> Option<Arc<Shared>> {
-        let count = self.shards.len() as u64;
-        let shard = self.shards.get(queue_id.checked_rem(count)? as usize)?;
-        shard.routes.get(queue_id)
+        self.shard_of(queue_id)?.routes.get(queue_id)
     }
 
-    /// The stream that a client has opened already
-    pub(crate) fn opened(&self, credentials: &Credentials) -> Option<Arc<Shared>> {
-        self.openings.lock().get(credentials).cloned()
+    /// The shard of the stream with this queue id
+    pub(crate) fn shard_of(&self, queue_id: u64) -> Option<&Arc<Shard>> {
+        let count = self.shards.len() as u64;
+        self.shards.get(queue_id.checked_rem(count)? as usize)
+    }
+
+    /// The queue id of the stream that a client has opened already
+    pub(crate) fn opened(&self, credentials: &Credentials) -> Option<u64> {
+        self.openings.lock().get(credentials).copied()
     }
 
     pub(crate) fn insert_opened(&self, shared: &Arc<Shared>) {
         self.openings
             .lock()
-            .insert(shared.credentials, shared.clone());
+            .insert(shared.credentials, shared.queue_id);
         shared.shard.routes.insert(shared);
     }
 
     /// Lets the stream go: nothing is left to send or to answer
     pub(crate) fn remove(&self, shared: &Shared) {
-        // dropped after the locks: the last reference may be one of these
-        let routed = shared.shard.routes.remove(shared.queue_id);
-        let opened = self.remove_opened(shared);
-        drop((routed, opened));
+        // dropped after the lock: it may be the last reference
+        let routed = shared.shard.routes.remove(shared);
+        if routed.is_some() {
+            self.remove_opened(&shared.credentials, shared.queue_id);
+        }
+    }
+
+    /// The stream is over: lets it go, and answers in its place
+    pub(crate) fn linger(&self, shared: &Shared, over: Over) {
+        let shard = &shared.shard;
+        if let Some(tick) = shard.routes.linger(shared, over) {
+            shard.timers.insert(shared.queue_id, tick, &shard.receiver);
+        }
+    }
+
+    /// The open stream that a timer entry of `tick` is for
+    pub(crate) fn expire(
+        &self,
+        shard: &Shard,
+        queue_id: u64,
+        tick: u64,
+        now: Timestamp,
+    ) -> Option<Arc<Shared>> {
+        match shard.routes.expire(queue_id, tick, ticks(now)) {
+            Due::Live(shared) => return Some(shared),
+            Due::Again(tick) => shard.timers.insert(queue_id, tick, &shard.receiver),
+            Due::Over(credentials) => self.remove_opened(&credentials, queue_id),
+            Due::Gone => {}
+        }
+        None
     }
 
     /// A stream that this side opened may have the credentials of one that the peer opened, so it is not enough to look at those
-    fn remove_opened(&self, shared: &Shared) -> Option<Arc<Shared>> {
+    fn remove_opened(&self, credentials: &Credentials, queue_id: u64) {
         let mut openings = self.openings.lock();
-        let opened = openings.get(&shared.credentials)?;
-        if !core::ptr::eq(Arc::as_ptr(opened), shared) {
-            return None;
+        if openings.get(credentials) == Some(&queue_id) {
+            openings.remove(credentials);
         }
-        openings.remove(&shared.credentials)
     }
 
     /// Takes in a packet that says that a secret or key is not known at the peer
@@ -346,30 +377,18 @@ impl Core {
     }
 
     fn streams_of(&self, id: &credentials::Id) -> Vec<Arc<Shared>> {
-        let mut streams = Vec::new();
-        for shard in &self.shards {
-            streams.extend(
-                shard
-                    .routes
-                    .streams
-                    .lock()
-                    .values()
-                    .filter(|stream| stream.credentials.id == *id)
-                    .cloned(),
-            );
-        }
-        // in the order in which they were opened, whatever that of the table is
-        streams.sort_unstable_by_key(|stream| stream.queue_id);
-        streams
+        let shards = self.shards.iter();
+        shards
+            .flat_map(|shard| shard.routes.matching(|stream| stream.credentials.id == *id))
+            .collect()
     }
 
     /// Lets every stream of a shard go; for a worker that ends
     pub(crate) fn clear(&self, shard: &Shard) {
-        let routed = shard.routes.clear();
-        for shared in &routed {
-            drop(self.remove_opened(shared));
+        for (queue_id, credentials, routed) in shard.routes.clear() {
+            self.remove_opened(&credentials, queue_id);
+            drop(routed);
         }
-        drop(routed);
         shard.timers.clear();
     }
 }
@@ -378,55 +397,4 @@ enum Verdict {
     Unknown,
     Stale(u64),
     Replayed(u64),
-}
-
-/// Streams by queue id
-///
-/// Ids are never used twice, so a packet that comes late finds nobody rather than somebody else's stream.
-pub(crate) struct Routes {
-    streams: Mutex<HashMap<u64, Arc<Shared>>>,
-    next: AtomicU64,
-    /// Ids of a shard are congruent to its index modulo the number of shards
-    stride: u64,
-}
-
-impl Routes {
-    pub(crate) fn new(index: usize, shards: usize) -> Self {
-        // id 0 belongs to nobody: it is what a client says before it knows the server's
-        Self {
-            streams: Mutex::default(),
-            next: AtomicU64::new((index + shards) as u64),
-            stride: shards as u64,
-        }
-    }
-
-    pub(crate) fn next_id(&self) -> u64 {
-        self.next.fetch_add(self.stride, Ordering::Relaxed)
-    }
-
-    pub(crate) fn insert(&self, shared: &Arc<Shared>) {
-        self.streams.lock().insert(shared.queue_id, shared.clone());
-    }
-
-    pub(crate) fn get(&self, queue_id: u64) -> Option<Arc<Shared>> {
-        self.streams.lock().get(&queue_id).cloned()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.streams.lock().is_empty()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.streams.lock().len()
-    }
-
-    fn remove(&self, queue_id: u64) -> Option<Arc<Shared>> {
-        self.streams.lock().remove(&queue_id)
-    }
-
-    fn clear(&self) -> Vec<Arc<Shared>> {
-        let mut streams: Vec<_> = self.streams.lock().drain().collect();
-        streams.sort_unstable_by_key(|(queue_id, _)| *queue_id);
-        streams.into_iter().map(|(_, shared)| shared).collect()
-    }
 }

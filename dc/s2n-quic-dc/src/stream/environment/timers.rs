@@ -8,13 +8,8 @@
 //! The one rule: entries are never changed while they are in the wheel. They name their stream by its queue id, so that one
 //! that has ended leaves a few bytes behind until the entry's time, and not its state.
 
-use super::core::Routes;
-use crate::{
-    socket::{recv::udp::Receiver, send::wheel::Wheel},
-    stream::shared::Shared,
-};
+use crate::socket::{recv::udp::Receiver, send::wheel::Wheel};
 use parking_lot::Mutex;
-use std::sync::Arc;
 
 /// The worker is awake and will look before it sleeps
 const AWAKE: u64 = 0;
@@ -57,27 +52,12 @@ impl Timers {
         }
     }
 
-    /// Takes out what is due, at most `limit` entries, and finds those streams that are still there; the worker is awake from here on.
-    /// Returns whether the limit was reached.
-    pub(crate) fn expire(
-        &self,
-        now: u64,
-        limit: usize,
-        routes: &Routes,
-        due: &mut Vec<(Arc<Shared>, u64)>,
-    ) -> bool {
-        for _ in 0..limit {
-            let popped = {
-                let mut state = self.state.lock();
-                state.sleeping_until = AWAKE;
-                state.wheel.pop(now)
-            };
-            let Some(Entry { queue_id, tick }) = popped else {
-                return false;
-            };
-            due.extend(routes.get(queue_id).map(|stream| (stream, tick)));
-        }
-        true
+    /// Takes out an entry that is due: the queue id of its stream, and its tick. The worker is awake from here on.
+    pub(crate) fn pop(&self, now: u64) -> Option<(u64, u64)> {
+        let mut state = self.state.lock();
+        state.sleeping_until = AWAKE;
+        let entry = state.wheel.pop(now)?;
+        Some((entry.queue_id, entry.tick))
     }
 
     /// The worker is about to sleep: until when?

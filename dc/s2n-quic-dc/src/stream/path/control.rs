@@ -69,7 +69,7 @@ const MIN_TIME_WAIT: Duration = Duration::from_millis(50);
 
 /// The same where packets are lost, and at the most: a peer that probes seven times is heard although six of those, or the answers to them,
 /// are lost
-const MAX_TIME_WAIT: Duration = Duration::from_millis(500);
+pub(crate) const MAX_TIME_WAIT: Duration = Duration::from_millis(500);
 
 /// Packets that have to be acknowledged for each that was lost until the path counts as one that loses none
 const ACKNOWLEDGED_PER_LOSS: u64 = 100;

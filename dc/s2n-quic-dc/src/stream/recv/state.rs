@@ -31,7 +31,7 @@ use s2n_quic_core::{
 use smallvec::SmallVec;
 use std::{collections::VecDeque, sync::Arc};
 
-mod control;
+pub(super) mod control;
 mod open;
 
 use control::{Remembered, Repeat};
@@ -76,6 +76,8 @@ enum Phase {
     Open,
     /// The application has taken every byte: what comes now is answered until `until`
     TimeWait { until: Timestamp },
+    /// Something else answers in its place: see [`State::linger`]
+    Over,
     /// The half ended early, on our side
     Closing {
         error: Error,
@@ -183,7 +185,7 @@ impl State {
                 self.window.close();
             }
             Phase::TimeWait { until } => *until = now + shared.path.time_wait(),
-            Phase::Open | Phase::Closing { .. } | Phase::Failed { .. } => {}
+            Phase::Open | Phase::Over | Phase::Closing { .. } | Phase::Failed { .. } => {}
         }
     }
 
@@ -206,7 +208,7 @@ impl State {
     pub(crate) fn error(&self) -> Option<Error> {
         match self.phase {
             Phase::Closing { error, .. } | Phase::Failed { error } => Some(error),
-            Phase::Open | Phase::TimeWait { .. } => None,
+            Phase::Open | Phase::TimeWait { .. } | Phase::Over => None,
         }
     }
 
@@ -215,7 +217,7 @@ impl State {
             // what is missing is only the application's reading
             Phase::Open => self.has_all(),
             Phase::Closing { .. } => false,
-            Phase::TimeWait { .. } | Phase::Failed { .. } => true,
+            Phase::TimeWait { .. } | Phase::Over | Phase::Failed { .. } => true,
         }
     }
 
@@ -274,7 +276,7 @@ impl State {
         match self.phase {
             Phase::Open if self.has_all() => return,
             Phase::Open | Phase::Closing { .. } => {}
-            Phase::TimeWait { .. } | Phase::Failed { .. } => return,
+            Phase::TimeWait { .. } | Phase::Over | Phase::Failed { .. } => return,
         }
         self.phase = Phase::Failed { error };
         self.repeat = None;
@@ -346,6 +348,7 @@ impl State {
             return Timeout::At(since + super::worker::READER_GRACE);
         }
         match self.phase {
+            Phase::Over => Timeout::Done,
             Phase::Open | Phase::Closing { .. } => self
                 .repeat
                 .map_or(Timeout::Idle, |repeat| Timeout::At(repeat.at)),

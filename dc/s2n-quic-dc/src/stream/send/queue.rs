@@ -297,7 +297,7 @@ impl State {
             DecoderBufferMut::new(&mut copy.as_mut_slice()[..len]),
             PacketSpace::Recovery,
             effective,
-            &shared.control.sealer,
+            &*shared.control.sealer,
         );
         if patched.is_err() {
             return false;
@@ -397,7 +397,7 @@ impl State {
                 frames_len,
                 frames,
                 &mut payload,
-                &shared.control.sealer,
+                &*shared.control.sealer,
                 &shared.credentials,
             );
             packet_len

@@ -22,7 +22,8 @@ use crate::{
     stream::{
         endpoint::Accepting,
         environment::{
-            core::{Core, Guard, Routes, Settings, Shard},
+            core::{Core, Guard, Settings, Shard},
+            routes::Routes,
             started::{Standing, Started},
         },
         metrics::Metrics,

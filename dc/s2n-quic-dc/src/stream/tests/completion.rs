@@ -3,13 +3,6 @@
 //! Item 2: what is submitted is completed, once, whatever becomes of it and of its stream.
 
 use super::*;
-use crate::stream::shared::Shared;
-use std::sync::{Arc, Weak};
-
-/// The streams of both ends, to see them go
-fn watch(pair: &Pair, queue_id: u64) -> [Weak<Shared>; 2] {
-    [&pair.client, &pair.server].map(|end| Arc::downgrade(&end.core.stream(queue_id).unwrap()))
-}
 
 #[test]
 fn every_submission_is_completed_once_in_a_transfer_with_loss() {

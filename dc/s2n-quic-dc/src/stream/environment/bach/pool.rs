@@ -14,8 +14,9 @@ use crate::{
     stream::{
         endpoint::Accepting,
         environment::{
-            core::{Routes, Shard},
+            core::Shard,
             drive::{Receiving, Sending},
+            routes::Routes,
             started::{Standing, Started},
             udp::Config,
         },

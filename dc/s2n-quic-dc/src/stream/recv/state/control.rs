@@ -6,6 +6,8 @@
 
 use super::{Phase, State};
 use crate::{
+    credentials::Credentials,
+    crypto::awslc::seal,
     event::builder,
     msg::send::Builder,
     packet::{control, stream},
@@ -13,7 +15,11 @@ use crate::{
         pool::{Class, Purpose},
         send::transmission::{Priority, Token, Transmission},
     },
-    stream::{events::Event, recv::window::Promising, shared::Shared},
+    stream::{
+        events::Event,
+        recv::{lingering::Lingering, ranges::Ranges, window::Promising},
+        shared::Shared,
+    },
 };
 use core::{
     task::{Poll, Waker},
@@ -22,7 +28,7 @@ use core::{
 use s2n_codec::{EncoderBuffer, EncoderValue};
 use s2n_quic_core::{
     buffer::reader::storage,
-    frame::{Ack, MaxData},
+    frame::{ack::EcnCounts, Ack, MaxData},
     inet::ExplicitCongestionNotification,
     time::Timestamp,
     varint::VarInt,
@@ -36,7 +42,7 @@ const MAX_CONTROL_IN_FLIGHT: usize = 2;
 const MAX_REMEMBERED: usize = 16;
 
 /// The longest control packet (wire format, section 1.4), and what its header and tag take of it
-const CONTROL_PACKET_LEN: usize = 1200;
+pub(in crate::stream::recv) const CONTROL_PACKET_LEN: usize = 1200;
 const CONTROL_OVERHEAD: usize = 100;
 
 /// The first repetition of a promise of credit or of a close; doubles to [`MAX_REPEAT`]
@@ -107,6 +113,29 @@ impl State {
         }
     }
 
+    /// What goes on answering in the half's place, if it has received everything and has nothing else to say
+    pub(crate) fn linger(&mut self, shared: &Shared) -> Option<Lingering> {
+        let is_finished = matches!(self.phase, Phase::TimeWait { .. }) && !self.is_control_due;
+        if !is_finished || !self.backlog.is_empty() || !shared.inbox.is_empty() {
+            return None;
+        }
+        let (source_queue_id, stream_id, remote) = shared.address.for_packet();
+        let lingering = Lingering {
+            credentials: shared.credentials,
+            remote,
+            sealer: shared.control.sealer.clone(),
+            source_queue_id,
+            stream_id,
+            stream: core::mem::take(&mut self.stream),
+            recovery: core::mem::take(&mut self.recovery),
+            ecn: self.ecn,
+            max_data: VarInt::new(self.window.promised()).unwrap_or(VarInt::MAX),
+            next_control: VarInt::new(self.next_control).ok()?,
+        };
+        self.phase = Phase::Over;
+        Some(lingering)
+    }
+
     /// After a read that has returned something: if a single packet has ended the stream, its acknowledgement waits for the application's
     /// answer, or for [`READER_GRACE`](crate::stream::recv::worker::READER_GRACE), to leave together with it (RFC 9000, section 13.2.1).
     /// Returns whether it does.
@@ -131,7 +160,8 @@ impl State {
         loop {
             self.completions.drain_into(&mut self.drained);
             self.drained.clear();
-            if !self.is_control_due || !shared.address.can_send_control() {
+            let is_over = matches!(self.phase, Phase::Over);
+            if is_over || !self.is_control_due || !shared.address.can_send_control() {
                 return;
             }
             if self.completions.outstanding() < MAX_CONTROL_IN_FLIGHT {
@@ -159,20 +189,17 @@ impl State {
             return Poll::Ready(());
         };
         let (source_queue_id, stream_id, remote) = shared.address.for_packet();
-        let mut sealed = Sealed {
-            source_queue_id,
-            stream_id,
-            packet_number,
-            packet_len: 0,
-            frames_len: 0,
-        };
+        let mut sealed = Sealed::new(source_queue_id, stream_id, packet_number);
+        let sealer = &shared.control.sealer;
         let close = match self.phase {
             Phase::Closing { code, .. } => Some(code),
             Phase::Failed { .. } => self.refusal,
-            Phase::Open | Phase::TimeWait { .. } => None,
+            Phase::Open | Phase::TimeWait { .. } | Phase::Over => None,
         };
         let pushed = match close {
-            Some(code) => builder.push(|dest| sealed.encode(dest, &code.frame(), shared)),
+            Some(code) => {
+                builder.push(|dest| sealed.encode(dest, &code.frame(), sealer, &shared.credentials))
+            }
             None => {
                 let limit = self.window.promise(
                     Promising {
@@ -183,23 +210,9 @@ impl State {
                     },
                     now,
                 );
-                let max_data = MaxData {
-                    maximum_data: VarInt::new(limit).unwrap_or(VarInt::MAX),
-                };
-                // both spaces get half of what is left, so that neither starves the other
-                let budget = (CONTROL_PACKET_LEN - CONTROL_OVERHEAD - 80) / 2;
-                let stream = (!self.stream.is_empty()).then(|| Ack {
-                    ack_delay: VarInt::ZERO,
-                    ack_ranges: self.stream.encodable(budget),
-                    ecn_counts: Some(self.ecn),
-                });
-                let recovery = (!self.recovery.is_empty()).then(|| Ack {
-                    ack_delay: VarInt::ZERO,
-                    ack_ranges: self.recovery.encodable(budget),
-                    ecn_counts: None,
-                });
-                let frames = (max_data, (stream, recovery));
-                builder.push(|dest| sealed.encode(dest, &frames, shared))
+                let limit = VarInt::new(limit).unwrap_or(VarInt::MAX);
+                let frames = statement(limit, &self.stream, &self.recovery, self.ecn);
+                builder.push(|dest| sealed.encode(dest, &frames, sealer, &shared.credentials))
             }
         };
         let message = builder.finish(remote, ExplicitCongestionNotification::Ect0);
@@ -280,7 +293,7 @@ impl State {
                     && self.reassembler.final_size().is_none()
                     && self.window.may_block(self.highest, datagram_len)
             }
-            Phase::TimeWait { .. } | Phase::Failed { .. } => false,
+            Phase::TimeWait { .. } | Phase::Over | Phase::Failed { .. } => false,
         };
         let is_open = matches!(self.phase, Phase::Open);
         self.repeat = is_needed.then(|| match self.repeat {
@@ -293,8 +306,30 @@ impl State {
     }
 }
 
+/// The frames of a control packet that says what has arrived, and how far the peer may go
+pub(in crate::stream::recv) fn statement<'a>(
+    max_data: VarInt,
+    stream: &'a Ranges,
+    recovery: &'a Ranges,
+    ecn: EcnCounts,
+) -> impl EncoderValue + 'a {
+    // both spaces get half of what is left, so that neither starves the other
+    let budget = (CONTROL_PACKET_LEN - CONTROL_OVERHEAD - 80) / 2;
+    let ack = |ranges: &'a Ranges, ecn_counts| {
+        (!ranges.is_empty()).then(|| Ack {
+            ack_delay: VarInt::ZERO,
+            ack_ranges: ranges.encodable(budget),
+            ecn_counts,
+        })
+    };
+    let max_data = MaxData {
+        maximum_data: max_data,
+    };
+    (max_data, (ack(stream, Some(ecn)), ack(recovery, None)))
+}
+
 /// One control packet being sealed
-struct Sealed {
+pub(in crate::stream::recv) struct Sealed {
     source_queue_id: Option<VarInt>,
     stream_id: stream::Id,
     packet_number: VarInt,
@@ -303,7 +338,27 @@ struct Sealed {
 }
 
 impl Sealed {
-    fn encode<F: EncoderValue>(&mut self, dest: &mut [u8], frames: &F, shared: &Shared) -> usize {
+    pub(in crate::stream::recv) fn new(
+        source_queue_id: Option<VarInt>,
+        stream_id: stream::Id,
+        packet_number: VarInt,
+    ) -> Self {
+        Self {
+            source_queue_id,
+            stream_id,
+            packet_number,
+            packet_len: 0,
+            frames_len: 0,
+        }
+    }
+
+    pub(in crate::stream::recv) fn encode<F: EncoderValue>(
+        &mut self,
+        dest: &mut [u8],
+        frames: &F,
+        sealer: &seal::control::Stream,
+        credentials: &Credentials,
+    ) -> usize {
         self.frames_len = frames.encoding_size();
         let frames_len = VarInt::try_from(self.frames_len).unwrap_or(VarInt::ZERO);
         self.packet_len = control::encoder::encode(
@@ -315,8 +370,8 @@ impl Sealed {
             &mut storage::Empty,
             frames_len,
             frames,
-            &shared.control.sealer,
-            &shared.credentials,
+            sealer,
+            credentials,
         );
         self.packet_len
     }

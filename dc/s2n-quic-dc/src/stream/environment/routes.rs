@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Streams by queue id, and what [answers](Lingering) in place of those that are over.
+//!
+//! The one rule: ids are never used twice, so a packet that comes late finds nobody rather than somebody else's stream.
+
+use crate::{
+    clock::ticks,
+    credentials::Credentials,
+    stream::{path::MAX_TIME_WAIT, recv::lingering::Lingering, shared::Shared},
+};
+use core::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+use hashbrown::{hash_map::Entry, HashMap};
+use parking_lot::Mutex;
+use s2n_quic_core::time::Timestamp;
+use std::{net::SocketAddr, sync::Arc};
+
+/// The streams of one shard
+pub(crate) struct Routes {
+    streams: Mutex<HashMap<u64, Slot>>,
+    next: AtomicU64,
+    /// Ids of a shard are congruent to its index modulo the number of shards
+    stride: u64,
+}
+
+enum Slot {
+    Live(Arc<Shared>),
+    Over(Box<Over>),
+}
+
+/// A stream that is over, and how long it answers
+pub(crate) struct Over {
+    lingering: Lingering,
+    /// When to be gone, whatever comes: repetitions are not authenticated any more
+    end: Timestamp,
+    /// Answers until this tick, unless repetitions come
+    until: u64,
+    /// The tick of the timer entry that counts
+    armed: u64,
+}
+
+/// A stream that a timer entry names
+pub(crate) enum Due {
+    Live(Arc<Shared>),
+    /// It still answers: to be asked again at this tick
+    Again(u64),
+    /// It does not answer any more
+    Over(Credentials),
+    /// The entry is of no interest
+    Gone,
+}
+
+impl Over {
+    pub(crate) fn new(
+        lingering: Lingering,
+        time_wait: Duration,
+        end: Timestamp,
+        now: Timestamp,
+    ) -> Self {
+        let until = ticks((now + time_wait).min(end));
+        Self {
+            lingering,
+            end,
+            until,
+            armed: until,
+        }
+    }
+
+    /// The peer has repeated something, so an answer was lost, and it waits longer before it does so again
+    fn prolong(&mut self, now: Timestamp) {
+        self.until = ticks((now + MAX_TIME_WAIT).min(self.end));
+    }
+}
+
+impl Routes {
+    pub(crate) fn new(index: usize, shards: usize) -> Self {
+        // id 0 belongs to nobody: it is what a client says before it knows the server's
+        Self {
+            streams: Mutex::default(),
+            next: AtomicU64::new((index + shards) as u64),
+            stride: shards as u64,
+        }
+    }
+
+    pub(crate) fn next_id(&self) -> u64 {
+        self.next.fetch_add(self.stride, Ordering::Relaxed)
+    }
+
+    pub(crate) fn insert(&self, shared: &Arc<Shared>) {
+        let slot = Slot::Live(shared.clone());
+        drop(self.streams.lock().insert(shared.queue_id, slot));
+    }
+
+    pub(crate) fn get(&self, queue_id: u64) -> Option<Arc<Shared>> {
+        match self.streams.lock().get(&queue_id)? {
+            Slot::Live(shared) => Some(shared.clone()),
+            Slot::Over(_) => None,
+        }
+    }
+
+    /// Puts `over` in the stream's place; returns the tick at which a timer is to [ask](Self::expire) for it
+    pub(super) fn linger(&self, shared: &Shared, over: Over) -> Option<u64> {
+        let armed = over.armed;
+        // dropped after the lock: it may be the last reference
+        let _live;
+        let mut streams = self.streams.lock();
+        let slot = streams.get_mut(&shared.queue_id)?;
+        if !slot.is(shared) {
+            return None;
+        }
+        _live = core::mem::replace(slot, Slot::Over(Box::new(over)));
+        drop(streams);
+        Some(armed)
+    }
+
+    /// The answer to a packet of a stream that is over, in `answer`, and where to send it; `None` if it is not of such a stream
+    pub(crate) fn answer(
+        &self,
+        queue_id: u64,
+        packet: &mut [u8],
+        now: Timestamp,
+        answer: &mut Vec<u8>,
+    ) -> Option<SocketAddr> {
+        let mut streams = self.streams.lock();
+        let Slot::Over(over) = streams.get_mut(&queue_id)? else {
+            return None;
+        };
+        over.lingering.answer(packet, answer)?;
+        over.prolong(now);
+        Some(over.lingering.remote)
+    }
+
+    /// Whether a stream of this id has been over for a short while
+    pub(crate) fn is_over(&self, queue_id: u64) -> bool {
+        matches!(self.streams.lock().get(&queue_id), Some(Slot::Over(_)))
+    }
+
+    /// A timer entry of `tick` has come up
+    pub(crate) fn expire(&self, queue_id: u64, tick: u64, now: u64) -> Due {
+        let mut streams = self.streams.lock();
+        let Entry::Occupied(mut entry) = streams.entry(queue_id) else {
+            return Due::Gone;
+        };
+        match entry.get_mut() {
+            Slot::Live(shared) => return Due::Live(shared.clone()),
+            // left behind by the stream itself
+            Slot::Over(over) if over.armed != tick => return Due::Gone,
+            Slot::Over(over) if over.until > now => {
+                over.armed = over.until;
+                return Due::Again(over.until);
+            }
+            Slot::Over(_) => {}
+        }
+        let slot = entry.remove();
+        drop(streams);
+        Due::Over(slot.credentials())
+    }
+
+    /// Streams that are open, and those that still answer
+    pub(crate) fn len(&self) -> usize {
+        self.streams.lock().len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.streams.lock().is_empty()
+    }
+
+    pub(super) fn remove(&self, shared: &Shared) -> Option<Arc<Shared>> {
+        let mut streams = self.streams.lock();
+        let Entry::Occupied(entry) = streams.entry(shared.queue_id) else {
+            return None;
+        };
+        if !entry.get().is(shared) {
+            return None;
+        }
+        match entry.remove() {
+            Slot::Live(shared) => Some(shared),
+            Slot::Over(_) => None,
+        }
+    }
+
+    /// Open streams that `f` says, in the order in which they were opened
+    pub(super) fn matching(&self, f: impl Fn(&Shared) -> bool) -> Vec<Arc<Shared>> {
+        let mut found: Vec<_> = self
+            .streams
+            .lock()
+            .values()
+            .filter_map(|slot| match slot {
+                Slot::Live(shared) if f(shared) => Some(shared.clone()),
+                Slot::Live(_) | Slot::Over(_) => None,
+            })
+            .collect();
+        // whatever the order of the table is
+        found.sort_unstable_by_key(|shared| shared.queue_id);
+        found
+    }
+
+    /// Lets everything go; returns what is to be dropped, in the order of opening, with its credentials and id
+    pub(super) fn clear(&self) -> Vec<(u64, Credentials, Option<Arc<Shared>>)> {
+        let mut cleared: Vec<_> = self
+            .streams
+            .lock()
+            .drain()
+            .map(|(queue_id, slot)| {
+                let credentials = slot.credentials();
+                match slot {
+                    Slot::Live(shared) => (queue_id, credentials, Some(shared)),
+                    Slot::Over(_) => (queue_id, credentials, None),
+                }
+            })
+            .collect();
+        cleared.sort_unstable_by_key(|(queue_id, ..)| *queue_id);
+        cleared
+    }
+}
+
+impl Slot {
+    fn is(&self, shared: &Shared) -> bool {
+        match self {
+            Self::Live(live) => core::ptr::eq(Arc::as_ptr(live), shared),
+            Self::Over(_) => false,
+        }
+    }
+
+    fn credentials(&self) -> Credentials {
+        match self {
+            Self::Live(shared) => shared.credentials,
+            Self::Over(over) => over.lingering.credentials,
+        }
+    }
+}
