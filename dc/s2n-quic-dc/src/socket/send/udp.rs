@@ -7,8 +7,8 @@
 //! transmission: sent, failed or cancelled. Sends are all or nothing: what would block stays in front of the wheel as it is,
 //! any other error completes as failed and loss recovery sends it again.
 //!
-//! Whoever submits and finds the worker asleep takes its place for a round: its thread is awake, and waking another costs more than a small
-//! send. And while whoever receives has woken several streams on one runtime, what they submit waits for all of them, to leave together.
+//! Whoever submits and finds the worker asleep takes its place for a few rounds: its thread is awake, and what it has made is in its
+//! processor's cache. And while whoever receives has woken several streams on one runtime, what they submit waits for all of them, to leave together.
 //!
 //! The one rule: every transmission that was submitted is completed exactly once, and one worker's departures never go back in time.
 
@@ -154,13 +154,6 @@ impl Sender {
     pub(crate) fn flush_for_all(&self) {
         self.patience.end();
         self.flush();
-    }
-
-    /// Wakes the worker, for more than one round to do
-    pub(crate) fn start(&self) {
-        if self.doorbell.is_armed() {
-            self.doorbell.ring();
-        }
     }
 
     /// Has the worker end once everything that was submitted has left

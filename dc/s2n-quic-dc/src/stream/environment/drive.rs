@@ -20,8 +20,9 @@ use std::sync::{Arc, Weak};
 /// How long workers without an environment try to deliver what is left
 const LINGER: Duration = Duration::from_secs(10);
 
-/// Rounds that somebody does in the worker's place at most: the last one only finds that nothing more is due
-const DEPUTY_ROUNDS: usize = 2;
+/// Rounds that somebody does in the worker's place at most: one for each batch that a poll of a writer makes, and the last one only finds
+/// that nothing more is due
+const DEPUTY_ROUNDS: usize = 5;
 
 /// How a turn ended
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -34,12 +34,11 @@ use s2n_quic_core::{
 };
 use std::{io, net::SocketAddr};
 
-/// Batches that one poll makes before it lets other tasks of the thread run
-const MAX_BATCHES_PER_POLL: usize = 16;
-
-/// Batches after which the socket worker is woken, so that it sends these while the next are made; what is left at the end of a poll
-/// goes out with that, see [`Sender::flush`](crate::socket::send::udp::Sender::flush)
-const BATCHES_PER_START: usize = 4;
+/// Batches that one poll makes before they are [sent](crate::socket::send::udp::Sender::flush) and other tasks of the thread run
+///
+/// As many as are still in the cache of the processor that has made them when it hands them to the kernel, and more than one, so that
+/// the acknowledgements of several come together.
+const MAX_BATCHES_PER_POLL: usize = 4;
 
 /// Writes to a stream
 ///
@@ -213,13 +212,7 @@ impl<Sub: event::Subscriber> Writer<Sub> {
 
         let mut written = 0;
         let mut outcome = Poll::Pending;
-        for batch in 0.. {
-            if batch == MAX_BATCHES_PER_POLL {
-                break;
-            }
-            if batch > 0 && batch % BATCHES_PER_START == 0 {
-                shared.shard.sender.start();
-            }
+        for _ in 0..MAX_BATCHES_PER_POLL {
             let turn = Turn {
                 send: &mut send,
                 waiter: &mut self.waiter,
