@@ -2,7 +2,7 @@
 
 //! What is left of a stream that has sent and received everything: it answers a peer that has not heard so.
 //!
-//! A fifth of the stream's state is enough for that, as it is for TCP's time-wait sockets. Calls are over long before their peers are
+//! A quarter of the stream's state is enough for that, as little is for TCP's time-wait sockets. Calls are over long before their peers are
 //! certain to know it, and their keys and buffers are free, and still in the processor's cache, for the next ones.
 //!
 //! The one rule: nothing is opened any more. All has arrived, so whatever packet of the stream comes, it is one whose acknowledgement was
