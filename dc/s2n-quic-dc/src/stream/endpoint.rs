@@ -284,12 +284,7 @@ impl<Sub: event::Subscriber + Clone> Acceptor for QueueAcceptor<Sub> {
         let Ok(shared) = built else { return };
 
         let mut wakes = crate::stream::path::Wakes::default();
-        let first = recv::shared::Incoming {
-            segment: opening.arrival.segment,
-            remote,
-            ecn: opening.arrival.ecn,
-        };
-        shared.inbox.extend([first], now);
+        shared.inbox.extend([opening.arrival], now);
         recv::worker::open_first(&shared, now, &mut wakes);
         wakes.wake();
         if !shared.recv.lock().is_authenticated() {

@@ -223,7 +223,10 @@ impl Shared {
         now: Timestamp,
         wakes: &mut Wakes,
     ) {
-        self.last_activity.fetch_max(ticks(now), Ordering::Relaxed);
+        // the first packet of a batch says it for all
+        if self.last_activity.load(Ordering::Relaxed) < ticks(now) {
+            self.last_activity.fetch_max(ticks(now), Ordering::Relaxed);
+        }
         if !self.address.is_confirmed() {
             if !self.address.on_authenticated(remote, source_queue_id) {
                 self.publish(

@@ -17,7 +17,7 @@ use crate::{
     msg::send::Builder,
     socket::{
         io::{Received, Socket, Truncated},
-        pool::{Class, Filled, Pool, Purpose, Segment, Trimmer, Unfilled},
+        pool::{Class, Filled, Pool, Purpose, Trimmer, Unfilled},
         send::{
             transmission::{Priority, Transmission},
             udp::Next,
@@ -74,13 +74,6 @@ impl std::task::Wake for Receiver {
     fn wake(self: Arc<Self>) {
         self.doorbell.ring();
     }
-}
-
-/// A packet and where it came from
-pub(crate) struct Arrival {
-    pub(crate) segment: Segment,
-    pub(crate) remote: SocketAddr,
-    pub(crate) ecn: ExplicitCongestionNotification,
 }
 
 pub(crate) struct Worker<S: Socket> {
@@ -259,19 +252,21 @@ impl<S: Socket> Worker<S> {
         };
         // a train is usually of one stream
         let mut last: Option<Arc<Shared>> = None;
+        let mut count = 0;
         for segment in segments {
-            self.core.counters.segments_received.add(1);
-            let arrival = Arrival {
+            count += 1;
+            let arrival = Incoming {
                 segment,
                 remote: received.addr,
                 ecn: received.ecn,
             };
             self.route(arrival, &mut last, now);
         }
+        self.core.counters.segments_received.add(count);
         self.hand_over(now);
     }
 
-    fn route(&mut self, mut arrival: Arrival, last: &mut Option<Arc<Shared>>, now: Timestamp) {
+    fn route(&mut self, mut arrival: Incoming, last: &mut Option<Arc<Shared>>, now: Timestamp) {
         let dropped = &self.core.counters.dropped;
         match router::classify(&mut arrival.segment) {
             Route::Drop(Reason::Undecodable) => dropped.undecodable.add(1),
@@ -298,6 +293,9 @@ impl<S: Socket> Worker<S> {
                     ecn: arrival.ecn,
                 };
                 self.wakes.append(shared.on_control_packet(received, now));
+            }
+            Route::Stream { queue_id, .. } if self.is_next_of_train(queue_id) => {
+                self.train.push(arrival);
             }
             Route::Stream {
                 queue_id: ACCEPTOR,
@@ -342,7 +340,7 @@ impl<S: Socket> Worker<S> {
     }
 
     /// A packet for a stream that is over shows that the peer has not heard all: it is told again. False if there is no such stream.
-    fn answer_for(&mut self, queue_id: u64, mut arrival: Arrival, now: Timestamp) -> bool {
+    fn answer_for(&mut self, queue_id: u64, mut arrival: Incoming, now: Timestamp) -> bool {
         let Some(shard) = self.core.shard_of(queue_id) else {
             return false;
         };
@@ -356,17 +354,19 @@ impl<S: Socket> Worker<S> {
         true
     }
 
-    fn push(&mut self, shared: &Arc<Shared>, arrival: Arrival, now: Timestamp) {
+    fn push(&mut self, shared: &Arc<Shared>, arrival: Incoming, now: Timestamp) {
         let is_same = |known: &Arc<Shared>| Arc::ptr_eq(known, shared);
         if !self.destination.as_ref().is_some_and(is_same) {
             self.hand_over(now);
             self.destination = Some(shared.clone());
         }
-        self.train.push(Incoming {
-            segment: arrival.segment,
-            remote: arrival.remote,
-            ecn: arrival.ecn,
-        });
+        self.train.push(arrival);
+    }
+
+    /// Whether a packet for this stream goes where the one before it went, as nearly all do
+    fn is_next_of_train(&self, queue_id: u64) -> bool {
+        let is_its = |destination: &Arc<Shared>| destination.queue_id == queue_id;
+        self.destination.as_ref().is_some_and(is_its)
     }
 
     /// Leaves the packets in a row with their stream
@@ -390,7 +390,7 @@ impl<S: Socket> Worker<S> {
         &mut self,
         credentials: credentials::Credentials,
         source_queue_id: Option<s2n_quic_core::varint::VarInt>,
-        arrival: Arrival,
+        arrival: Incoming,
         now: Timestamp,
     ) {
         let remote = arrival.remote;

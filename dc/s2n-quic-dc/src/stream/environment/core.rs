@@ -19,12 +19,7 @@ use crate::{
     msg::segment,
     packet::secret_control,
     path::secret::Map,
-    socket::{
-        pool::Pool,
-        recv::udp::{Arrival, Receiver},
-        send::udp::Sender,
-        udp::Traffic,
-    },
+    socket::{pool::Pool, recv::udp::Receiver, send::udp::Sender, udp::Traffic},
     stream::{
         metrics::WaitCounters,
         path::{self, Path},
@@ -147,7 +142,7 @@ pub(crate) trait Acceptor: Send + Sync {
 pub(crate) struct Opening<'a> {
     pub(crate) credentials: Credentials,
     pub(crate) source_queue_id: Option<s2n_quic_core::varint::VarInt>,
-    pub(crate) arrival: Arrival,
+    pub(crate) arrival: recv::shared::Incoming,
     /// Filled with the answer to a client whose secret is unknown here
     pub(crate) answer: &'a mut Vec<u8>,
 }

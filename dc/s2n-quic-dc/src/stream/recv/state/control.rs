@@ -119,6 +119,7 @@ impl State {
         if !is_finished || !self.backlog.is_empty() || !shared.inbox.is_empty() {
             return None;
         }
+        let next_control = VarInt::new(self.next_control).ok()?;
         let (source_queue_id, stream_id, remote) = shared.address.for_packet();
         let lingering = Lingering {
             credentials: shared.credentials,
@@ -130,7 +131,7 @@ impl State {
             recovery: core::mem::take(&mut self.recovery),
             ecn: self.ecn,
             max_data: VarInt::new(self.window.promised()).unwrap_or(VarInt::MAX),
-            next_control: VarInt::new(self.next_control).ok()?,
+            next_control,
         };
         self.phase = Phase::Over;
         Some(lingering)
