@@ -224,8 +224,9 @@ impl Shared {
         wakes: &mut Wakes,
     ) {
         // the first packet of a batch says it for all
-        if self.last_activity.load(Ordering::Relaxed) < ticks(now) {
-            self.last_activity.fetch_max(ticks(now), Ordering::Relaxed);
+        let tick = ticks(now);
+        if self.last_activity.load(Ordering::Relaxed) < tick {
+            self.last_activity.fetch_max(tick, Ordering::Relaxed);
         }
         if !self.address.is_confirmed() {
             if !self.address.on_authenticated(remote, source_queue_id) {
@@ -253,17 +254,7 @@ impl Shared {
         received: Received<'_>,
         now: Timestamp,
     ) -> Wakes {
-        let wakes = send::worker::on_control_packet(self, received, now);
-        let (timeout, is_quiet) = {
-            let send = self.send.lock();
-            (send.next_timeout(now), send.is_quiet())
-        };
-        if is_quiet && self.is_let_go() {
-            self.settle(now);
-        } else {
-            self.arm_send(timeout);
-        }
-        wakes
+        send::worker::on_control_packet(self, received, now)
     }
 
     /// The peer closed its end: what that means for the reading half
@@ -456,7 +447,7 @@ impl Shared {
     }
 
     /// Whether the application has let go of both halves
-    fn is_let_go(&self) -> bool {
+    pub(crate) fn is_let_go(&self) -> bool {
         self.closed.load(Ordering::Acquire) == Half::Read as u8 | Half::Write as u8
     }
 

@@ -42,12 +42,12 @@ mod window;
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// Reads to the end
 /// The streams of both ends, to see them go
 fn watch(pair: &Pair, queue_id: u64) -> [Weak<Shared>; 2] {
     [&pair.client, &pair.server].map(|end| Arc::downgrade(&end.core.stream(queue_id).unwrap()))
 }
 
+/// Reads to the end
 async fn read_all(stream: &mut Stream) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     while stream.read_into(&mut bytes).await? > 0 {}

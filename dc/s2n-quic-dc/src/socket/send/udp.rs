@@ -8,7 +8,8 @@
 //! any other error completes as failed and loss recovery sends it again.
 //!
 //! Whoever submits and finds the worker asleep takes its place for a few rounds: its thread is awake, and what it has made is in its
-//! processor's cache. And while whoever receives has woken several streams on one runtime, what they submit waits for all of them, to leave together.
+//! processor's cache. And while whoever receives has woken several streams on one runtime, what they submit waits for all of them, to leave
+//! together.
 //!
 //! The one rule: every transmission that was submitted is completed exactly once, and one worker's departures never go back in time.
 

@@ -11,6 +11,7 @@ use crate::{
         recv::udp::Worker as ReceiveWorker,
         send::udp::{Deputy, Next, Sender, Worker as SendWorker},
     },
+    stream::send::application::MAX_BATCHES_PER_POLL,
 };
 use core::time::Duration;
 use parking_lot::Mutex;
@@ -22,7 +23,7 @@ const LINGER: Duration = Duration::from_secs(10);
 
 /// Rounds that somebody does in the worker's place at most: one for each batch that a poll of a writer makes, and the last one only finds
 /// that nothing more is due
-const DEPUTY_ROUNDS: usize = 5;
+const DEPUTY_ROUNDS: usize = MAX_BATCHES_PER_POLL + 1;
 
 /// How a turn ended
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -104,6 +104,7 @@ impl Routes {
     /// Puts `over` in the stream's place; returns the tick at which a timer is to [ask](Self::expire) for it
     pub(super) fn linger(&self, shared: &Shared, over: Over) -> Option<u64> {
         let armed = over.armed;
+        let over = Slot::Over(Box::new(over));
         // dropped after the lock: it may be the last reference
         let _live;
         let mut streams = self.streams.lock();
@@ -111,7 +112,7 @@ impl Routes {
         if !slot.is(shared) {
             return None;
         }
-        _live = core::mem::replace(slot, Slot::Over(Box::new(over)));
+        _live = core::mem::replace(slot, over);
         drop(streams);
         Some(armed)
     }

@@ -38,7 +38,7 @@ use std::{io, net::SocketAddr};
 ///
 /// As many as are still in the cache of the processor that has made them when it hands them to the kernel, and more than one, so that
 /// the acknowledgements of several come together.
-const MAX_BATCHES_PER_POLL: usize = 4;
+pub(crate) const MAX_BATCHES_PER_POLL: usize = 4;
 
 /// Writes to a stream
 ///

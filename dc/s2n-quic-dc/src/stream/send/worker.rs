@@ -19,9 +19,14 @@ use crate::{
 };
 use s2n_codec::DecoderBufferMut;
 use s2n_quic_core::time::Timestamp;
+use std::sync::Arc;
 
-/// Takes a control packet in; what does not authenticate is counted and dropped
-pub(crate) fn on_control_packet(shared: &Shared, received: Received<'_>, now: Timestamp) -> Wakes {
+/// Takes a control packet in, and arms the timer for what comes next; what does not authenticate is counted and dropped
+pub(crate) fn on_control_packet(
+    shared: &Arc<Shared>,
+    received: Received<'_>,
+    now: Timestamp,
+) -> Wakes {
     let decoded =
         control::decoder::Packet::decode(DecoderBufferMut::new(received.bytes), (), TAG_LEN);
     let Ok((mut packet, _)) = decoded else {
@@ -54,9 +59,17 @@ pub(crate) fn on_control_packet(shared: &Shared, received: Received<'_>, now: Ti
     shared.on_authenticated(received.remote, packet.source_queue_id(), now, &mut wakes);
     // control packets are addressed to our queue, so the peer knows it
     shared.on_answered();
-    let mut send = shared.send.lock();
-    send.on_completions(shared);
-    send.on_control_packet(&mut packet, shared, now);
-    wakes.append(send.take_wakes());
+    let (timeout, is_quiet) = {
+        let mut send = shared.send.lock();
+        send.on_completions(shared);
+        send.on_control_packet(&mut packet, shared, now);
+        wakes.append(send.take_wakes());
+        (send.next_timeout(now), send.is_quiet())
+    };
+    if is_quiet && shared.is_let_go() {
+        shared.settle(now);
+    } else {
+        shared.arm_send(timeout);
+    }
     wakes
 }
