@@ -18,6 +18,7 @@ use published_dc::{
     psk,
     stream::{application, client, server, Protocol},
 };
+use s2n_quic_core::buffer::reader::storage;
 use s2n_quic_dc_perf::{
     measure::Sample,
     transport::{self, poll_read_from, Ends, Probe},
@@ -154,7 +155,8 @@ pub struct Stream {
 }
 
 impl transport::Stream for Stream {
-    async fn write(&mut self, mut data: &[u8], is_fin: bool) -> io::Result<usize> {
+    async fn write(&mut self, data: [&[u8]; 2], is_fin: bool) -> io::Result<usize> {
+        let mut data = storage::IoSlice::new(&data);
         if is_fin {
             self.stream.write_from_fin(&mut data).await
         } else {

@@ -193,12 +193,17 @@ pub struct Stream {
 }
 
 impl transport::Stream for Stream {
-    async fn write(&mut self, data: &[u8], is_fin: bool) -> io::Result<usize> {
-        let len = match data {
-            [] => 0,
-            data => self.stream.write(data).await?,
-        };
-        if is_fin && len == data.len() {
+    /// Both slices are copied into the connection's buffer, which is sent when the connection's task has its turn
+    async fn write(&mut self, data: [&[u8]; 2], is_fin: bool) -> io::Result<usize> {
+        let mut len = 0;
+        for slice in data.into_iter().filter(|slice| !slice.is_empty()) {
+            let taken = self.stream.write(slice).await?;
+            len += taken;
+            if taken < slice.len() {
+                return Ok(len);
+            }
+        }
+        if is_fin {
             self.stream.finish()?;
         }
         Ok(len)

@@ -192,13 +192,14 @@ impl Stream {
 }
 
 impl transport::Stream for Stream {
-    async fn write(&mut self, data: &[u8], is_fin: bool) -> io::Result<usize> {
+    async fn write(&mut self, data: [&[u8]; 2], is_fin: bool) -> io::Result<usize> {
         let tls = self.tls()?;
-        let len = match data {
-            [] => 0,
-            data => tls.write(data).await?,
+        let whole = data.map(<[u8]>::len).iter().sum();
+        let len = match whole {
+            0 => 0,
+            _ => tls.write_vectored(&data.map(io::IoSlice::new)).await?,
         };
-        if len < data.len() {
+        if len < whole {
             return Ok(len);
         }
         if is_fin {

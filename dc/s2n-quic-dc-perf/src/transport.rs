@@ -37,7 +37,7 @@ pub trait Client: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = io::Result<Vec<u8>>> + Send {
         async move {
             let mut stream = self.open().await?;
-            write_all(&mut stream, &request, true, |_| ()).await?;
+            write_all(&mut stream, [&request, &[]], true, |_| ()).await?;
             // one byte more than is expected, so that too long an answer is seen
             let mut response = vec![0; response_len + 1];
             let len = read_up_to(&mut stream, &mut response).await?;
@@ -49,13 +49,13 @@ pub trait Client: Clone + Send + Sync + 'static {
 
 /// A stream of bytes in both directions.
 pub trait Stream: Send + 'static {
-    /// Writes as much of `data` as there is room for and returns how much, at least one byte if there is one. With `is_fin`, says
-    /// that nothing follows once all of it is taken.
+    /// Writes as much of `data`, one slice after the other, as there is room for and returns how much, at least one byte if there is one.
+    /// With `is_fin`, says that nothing follows once all of it is taken.
     ///
-    /// Not all at once, so that progress is seen as it is made.
+    /// Not all at once, so that progress is seen as it is made. Two slices, so that a header leaves with what it heads and neither is copied.
     fn write(
         &mut self,
-        data: &[u8],
+        data: [&[u8]; 2],
         is_fin: bool,
     ) -> impl Future<Output = io::Result<usize>> + Send;
 
@@ -72,18 +72,24 @@ pub trait Stream: Send + 'static {
 /// Those of the stream.
 pub async fn write_all<S: Stream>(
     stream: &mut S,
-    mut data: &[u8],
+    mut data: [&[u8]; 2],
     is_fin: bool,
     mut on_bytes: impl FnMut(u64) + Send,
 ) -> io::Result<()> {
     loop {
         let len = stream.write(data, is_fin).await?;
         on_bytes(len as u64);
-        data = &data[len..];
-        if data.is_empty() {
+        data = rest(data, len);
+        if data.iter().all(|slice| slice.is_empty()) {
             return Ok(());
         }
     }
+}
+
+/// What is left once `len` bytes of `data` are written.
+fn rest([first, second]: [&[u8]; 2], len: usize) -> [&[u8]; 2] {
+    let of_first = len.min(first.len());
+    [&first[of_first..], &second[len - of_first..]]
 }
 
 /// [`Stream::poll_read`] as a future.

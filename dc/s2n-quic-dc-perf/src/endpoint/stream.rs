@@ -6,6 +6,7 @@
 
 use super::NoEvents;
 use crate::transport::{poll_read_from, Stream};
+use s2n_quic_core::buffer::reader::storage;
 use s2n_quic_dc::stream::application;
 use std::{
     io,
@@ -23,7 +24,8 @@ impl From<application::Stream<NoEvents>> for WheelStream {
 }
 
 impl Stream for WheelStream {
-    async fn write(&mut self, mut data: &[u8], is_fin: bool) -> io::Result<usize> {
+    async fn write(&mut self, data: [&[u8]; 2], is_fin: bool) -> io::Result<usize> {
+        let mut data = storage::IoSlice::new(&data);
         if is_fin {
             self.0.write_from_fin(&mut data).await
         } else {

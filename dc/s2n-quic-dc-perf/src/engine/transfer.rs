@@ -78,23 +78,21 @@ pub(super) async fn send<S: Stream>(
     mut on_bytes: impl FnMut(u64) + Send,
 ) -> Result<(), Failure> {
     // the prefix shares a packet with the data behind it
-    let len = take(length, FIRST_CHUNK);
-    let first = [prefix, pattern.bytes(0, len)].concat();
+    let len = take(length, MAX_CHUNK);
     let mut sent = len as u64;
     let mut left = prefix.len() as u64;
-    let write = write_all(stream, &first, is_fin && sent == length, |bytes| {
+    let first = [prefix, pattern.bytes(0, len)];
+    let write = write_all(stream, first, is_fin && sent == length, |bytes| {
         let of_prefix = left.min(bytes);
         left -= of_prefix;
         on_bytes(bytes - of_prefix);
     });
     write.await.map_err(Failure::Write)?;
-    // thousands of streams would keep it for as long as they last
-    drop(first);
     while sent < length {
         let len = take(length - sent, MAX_CHUNK);
         let chunk = pattern.bytes(sent, len);
         sent += len as u64;
-        let write = write_all(stream, chunk, is_fin && sent == length, &mut on_bytes);
+        let write = write_all(stream, [chunk, &[]], is_fin && sent == length, &mut on_bytes);
         write.await.map_err(Failure::Write)?;
     }
     Ok(())
@@ -161,9 +159,6 @@ pub(super) async fn read_up_to<S: Stream>(
 fn take(left: u64, room: usize) -> usize {
     usize::try_from(left).map_or(room, |left| left.min(room))
 }
-
-/// Data that is copied behind a prefix, to share its packet. With thousands of streams at once, more would be most of what is resident.
-const FIRST_CHUNK: usize = 1200;
 
 thread_local! {
     /// What the streams of this thread are read into, one at a time

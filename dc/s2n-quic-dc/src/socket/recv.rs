@@ -2,6 +2,7 @@
 
 //! From the socket to the stream.
 
+mod dispatcher;
 mod refusals;
 pub(crate) mod router;
 pub(crate) mod udp;

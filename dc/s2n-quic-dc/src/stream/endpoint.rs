@@ -284,7 +284,7 @@ impl<Sub: event::Subscriber + Clone> Acceptor for QueueAcceptor<Sub> {
         let Ok(shared) = built else { return };
 
         let mut wakes = crate::stream::path::Wakes::default();
-        shared.inbox.extend([opening.arrival], now);
+        shared.inbox.push(opening.arrival, now);
         recv::worker::open_first(&shared, now, &mut wakes);
         wakes.wake();
         if !shared.recv.lock().is_authenticated() {

@@ -55,6 +55,14 @@ pub(crate) struct Acknowledged {
     pub(crate) is_rtt_sample: bool,
 }
 
+/// What a stream has taken of the window
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Allowance {
+    pub(crate) bytes: u64,
+    /// How much of it one transmission may have
+    pub(crate) batch: u64,
+}
+
 pub(crate) struct Path {
     state: Mutex<State>,
     pub(crate) admission: Admission,
@@ -147,7 +155,7 @@ impl Path {
         wakes.wake();
     }
 
-    /// Takes between one and `want` bytes, or has the flow wait its turn
+    /// Takes between one and `want` bytes for one or more transmissions, or has the flow wait its turn
     ///
     /// The first packet of a stream, which `is_opening`, does not wait on a silent path: the peer may be back and know nothing of
     /// those who hold the window.
@@ -158,22 +166,23 @@ impl Path {
         is_opening: bool,
         waker: &Waker,
         now: Timestamp,
-    ) -> (Poll<u64>, Wakes) {
+    ) -> (Poll<Allowance>, Wakes) {
         let mut state = self.state.lock();
+        let batch = state.control.batch();
         if is_opening && state.control.is_silent() {
-            let taken = want.min(state.control.datagram_len());
+            let bytes = want.min(state.control.datagram_len());
             state.window.cancel(flow);
-            state.window.take_unchecked(taken);
-            return (Poll::Ready(taken), Wakes::default());
+            state.window.take_unchecked(bytes);
+            return (Poll::Ready(Allowance { bytes, batch }), Wakes::default());
         }
         let (turn, limit) = (state.control.turn(), state.control.window());
-        let taken = state.window.take(flow, want, turn, limit);
-        if taken == 0 {
+        let bytes = state.window.take(flow, want, turn, limit);
+        if bytes == 0 {
             state.window.wait(flow, want, turn, waker.clone());
             // there may be room for whoever is first in line, if only nobody came to ask
             return (Poll::Pending, state.grants(now));
         }
-        (Poll::Ready(taken), Wakes::default())
+        (Poll::Ready(Allowance { bytes, batch }), Wakes::default())
     }
 
     /// The flow's writer reports what it has and waits no longer
@@ -183,9 +192,10 @@ impl Path {
         state.grants(now)
     }
 
-    /// Takes back grants that nobody came for
-    pub(crate) fn reclaim(&self, now: Timestamp) -> Wakes {
-        self.state.lock().grants(now)
+    /// Takes back grants that nobody came for; and whether anybody waits
+    pub(crate) fn reclaim(&self, now: Timestamp) -> (Wakes, bool) {
+        let mut state = self.state.lock();
+        (state.grants(now), state.window.has_waiters())
     }
 
     /// Takes `bytes` whether or not there is room: for a packet that says something and carries no data

@@ -36,6 +36,7 @@ mod recovery;
 mod silence;
 mod socket_error;
 mod transfer;
+mod turns;
 mod wheel;
 mod window;
 

@@ -150,7 +150,8 @@ impl Pipe {
 }
 
 impl Stream for Pipe {
-    async fn write(&mut self, data: &[u8], is_fin: bool) -> io::Result<usize> {
+    async fn write(&mut self, data: [&[u8]; 2], is_fin: bool) -> io::Result<usize> {
+        let data = data.concat();
         let len = data.len().min(10_000);
         let is_last = len == data.len();
         let mut data = data[..len].to_vec();

@@ -161,6 +161,66 @@ pub struct Segments {
     segment_len: usize,
 }
 
+impl Segments {
+    /// Whether no segment is left.
+    pub fn is_empty(&self) -> bool {
+        self.node.is_none()
+    }
+
+    /// The bytes of the first segment.
+    pub fn first_mut(&mut self) -> Option<&mut [u8]> {
+        self.get_mut(0)
+    }
+
+    /// The bytes of one of the segments; the first has the index zero.
+    pub fn get_mut(&mut self, index: usize) -> Option<&mut [u8]> {
+        let start = self.offset_of(index);
+        let end = self.offset_of(index + 1);
+        let node = self.node.as_mut().filter(|_| start < end)?;
+        node.get().access.shared();
+        // SAFETY:
+        // * `rest` is within the node's bytes, and both offsets are within `rest`
+        // * nobody else has a part of `rest`: `Segments` hands out each byte once, by taking it out of `rest`
+        // * the result borrows `self` mutably
+        Some(unsafe { node.slice_mut(start..end) })
+    }
+
+    /// Takes the first `count` segments off, to be owned by themselves; all of them if there are fewer.
+    pub fn split_to(&mut self, count: usize) -> Self {
+        let at = self.offset_of(count);
+        let taken = self.rest.start..at;
+        self.rest.start = at;
+        let node = match self.rest.is_empty() {
+            true => self.node.take(),
+            false => self.node.as_ref().filter(|_| !taken.is_empty()).map(Ref::share),
+        };
+        Self {
+            node,
+            rest: taken,
+            segment_len: self.segment_len,
+        }
+    }
+
+    /// Lets the first `count` segments go.
+    pub fn advance(&mut self, count: usize) {
+        self.rest.start = self.offset_of(count);
+        if self.rest.is_empty() {
+            self.node = None;
+        }
+    }
+
+    /// Bytes of all segments.
+    pub fn total_len(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// Where segment `index` starts, or where the last one ends.
+    fn offset_of(&self, index: usize) -> usize {
+        let offset = index.saturating_mul(self.segment_len);
+        self.rest.start + offset.min(self.rest.len())
+    }
+}
+
 impl Iterator for Segments {
     type Item = Segment;
 

@@ -141,6 +141,26 @@ fn loom_segments_are_written_apart_and_reused_after_the_last() {
 }
 
 #[test]
+fn loom_runs_of_segments_are_written_apart_and_reused_after_the_last() {
+    loom::model(|| {
+        let pool = pool();
+        let mut rest = filled(&pool, 1).into_segments(1).unwrap();
+        let mut run = rest.split_to(1);
+        let other = thread::spawn(move || {
+            run.first_mut().unwrap().fill(2);
+            run.advance(1);
+        });
+        rest.first_mut().unwrap().fill(3);
+        drop(rest);
+        if let Some(mut unfilled) = pool.alloc(Class::Packet, Purpose::Data) {
+            unfilled.as_mut_slice().fill(4);
+        }
+        other.join().unwrap();
+        assert_eq!(pool.stats().in_use_bytes, 0);
+    });
+}
+
+#[test]
 fn loom_a_descriptor_goes_home_while_the_pool_is_dropped() {
     loom::model(|| {
         let pool = pool();

@@ -9,7 +9,7 @@
 //! the workers finish what they can in a bounded time and let everything go.
 
 use super::{
-    routes::{Due, Over, Routes},
+    routes::{Due, Over, Routes, NOBODY},
     timers::Timers,
 };
 use crate::{
@@ -22,14 +22,17 @@ use crate::{
     socket::{pool::Pool, recv::udp::Receiver, send::udp::Sender, udp::Traffic},
     stream::{
         metrics::WaitCounters,
-        path::{self, Path},
+        path::{self, Path, Wakes},
         recv::{self, budget::Budget},
         send,
         shared::Shared,
     },
     sync::doorbell::Doorbell,
 };
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::{
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::Duration,
+};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use s2n_quic_core::time::Timestamp;
@@ -37,6 +40,9 @@ use std::{net::SocketAddr, sync::Arc};
 
 /// Paths that nobody uses are kept, with what they know of the network, up to this many
 const MAX_IDLE_PATHS: usize = 1024;
+
+/// How often grants are looked for that nobody came for, while writers wait
+const RECLAIM_PERIOD: Duration = Duration::from_millis(100);
 
 pub(crate) struct Core {
     pub(crate) pool: Pool,
@@ -73,6 +79,8 @@ pub(crate) struct Shard {
     pub(crate) receiver: Arc<Receiver>,
     pub(crate) routes: Routes,
     pub(crate) timers: Timers,
+    /// A timer entry of [`NOBODY`] is set, because writers wait for their paths
+    is_watching_paths: AtomicBool,
     /// What the streams that use it waited for
     pub(crate) waits: WaitCounters,
     /// What the socket counts
@@ -95,6 +103,7 @@ impl Shard {
             receiver: Receiver::new(receiving),
             routes,
             timers: Timers::new(ticks(now)),
+            is_watching_paths: AtomicBool::new(false),
             waits: WaitCounters::default(),
             traffic,
         })
@@ -376,6 +385,32 @@ impl Core {
         shards
             .flat_map(|shard| shard.routes.matching(|stream| stream.credentials.id == *id))
             .collect()
+    }
+
+    /// A writer of the shard waits for its path: from now on grants that nobody comes for are looked for, until nobody waits
+    pub(crate) fn watch_paths(&self, shard: &Shard, now: Timestamp) {
+        let is_watching = &shard.is_watching_paths;
+        if !is_watching.load(Ordering::Relaxed) && !is_watching.swap(true, Ordering::AcqRel) {
+            let tick = ticks(now + RECLAIM_PERIOD);
+            shard.timers.insert(NOBODY, tick, &shard.receiver);
+        }
+    }
+
+    /// Takes back what was granted to writers that do not come
+    pub(crate) fn reclaim(&self, shard: &Shard, now: Timestamp) -> Wakes {
+        // first, so that a writer which finds the watch going on is seen below
+        shard.is_watching_paths.store(false, Ordering::Release);
+        let mut wakes = Wakes::default();
+        let mut has_waiters = false;
+        self.for_each_path(|path| {
+            let (more, has) = path.reclaim(now);
+            wakes.append(more);
+            has_waiters |= has;
+        });
+        if has_waiters {
+            self.watch_paths(shard, now);
+        }
+        wakes
     }
 
     /// Lets every stream of a shard go; for a worker that ends

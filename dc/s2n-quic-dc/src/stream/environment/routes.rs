@@ -18,6 +18,9 @@ use parking_lot::Mutex;
 use s2n_quic_core::time::Timestamp;
 use std::{net::SocketAddr, sync::Arc};
 
+/// The queue id of no stream: what a client says before it knows the server's
+pub(crate) const NOBODY: u64 = 0;
+
 /// The streams of one shard
 pub(crate) struct Routes {
     streams: Mutex<HashMap<u64, Slot>>,
@@ -77,7 +80,7 @@ impl Over {
 
 impl Routes {
     pub(crate) fn new(index: usize, shards: usize) -> Self {
-        // id 0 belongs to nobody: it is what a client says before it knows the server's
+        // above `NOBODY`
         Self {
             streams: Mutex::default(),
             next: AtomicU64::new((index + shards) as u64),

@@ -7,6 +7,7 @@
 //! The one rule: it is plain data, changed by what happened and when, under the path's lock.
 
 use super::{Acknowledged, Departed};
+use crate::stream::send::application::MAX_BATCHES_PER_POLL;
 use core::time::Duration;
 use s2n_quic_core::{
     packet::number::PacketNumberSpace,
@@ -176,10 +177,18 @@ impl Control {
         }
     }
 
-    /// Bytes of one turn: what may leave in one burst, but some turns to a window, so that acknowledgements come evenly
-    pub(super) fn turn(&self) -> u64 {
+    /// Bytes of one transmission: what may leave in one burst, but some to a window, so that acknowledgements come evenly
+    pub(super) fn batch(&self) -> u64 {
         let burst = u64::from(self.departures.burst(self.rate));
         burst.min(self.congestion.window() / 4)
+    }
+
+    /// Bytes of one turn: what a writer makes at once, so that all but the first batch find its stream warm, but many turns to a window, so
+    /// that each comes soon
+    pub(super) fn turn(&self) -> u64 {
+        let batch = self.batch();
+        let batches = MAX_BATCHES_PER_POLL as u64 * batch;
+        batches.min(self.congestion.window() / 8).max(batch)
     }
 
     pub(super) fn schedule(&mut self, len: u32, now: Timestamp) -> Timestamp {

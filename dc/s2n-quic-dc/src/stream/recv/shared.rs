@@ -8,7 +8,7 @@
 //! The one rule: a reader registers and looks under one lock, so a packet is either seen by its look or wakes it.
 
 use crate::{
-    socket::pool::Segment,
+    socket::pool::Segments,
     stream::{path::Wakes, recv::Error},
 };
 use core::task::Waker;
@@ -20,11 +20,21 @@ use std::{collections::VecDeque, net::SocketAddr};
 /// [`MAX_PILE`](super::worker::MAX_PILE). What comes on top of that is dropped unacknowledged, so it is sent again.
 const MAX_PACKETS: usize = 4096;
 
-/// A packet on its way from the socket to the stream
+/// Packets in a row on their way from the socket to the stream
 pub(crate) struct Incoming {
-    pub(crate) segment: Segment,
+    pub(crate) packets: Segments,
     pub(crate) remote: SocketAddr,
     pub(crate) ecn: ExplicitCongestionNotification,
+}
+
+impl Incoming {
+    /// Takes the first `count` packets off
+    pub(crate) fn split_to(&mut self, count: usize) -> Self {
+        Self {
+            packets: self.packets.split_to(count),
+            ..*self
+        }
+    }
 }
 
 #[derive(Default)]
@@ -34,7 +44,9 @@ pub(crate) struct Inbox {
 
 #[derive(Default)]
 struct State {
-    packets: VecDeque<Incoming>,
+    trains: VecDeque<Incoming>,
+    /// Packets of all trains
+    packets: usize,
     /// When the first of them came
     since: Option<Timestamp>,
     reader: Option<Waker>,
@@ -50,21 +62,21 @@ pub(crate) struct Taken {
 
 impl Inbox {
     /// Takes packets in, drops those that there is no room for, and returns how many that were
-    pub(crate) fn extend(
-        &self,
-        packets: impl IntoIterator<Item = Incoming>,
-        now: Timestamp,
-    ) -> usize {
-        let mut packets = packets.into_iter();
-        {
-            let mut state = self.state.lock();
-            if state.packets.is_empty() {
-                state.since = Some(now);
-            }
-            let room = MAX_PACKETS.saturating_sub(state.packets.len());
-            state.packets.extend(packets.by_ref().take(room));
+    pub(crate) fn push(&self, mut incoming: Incoming, now: Timestamp) -> usize {
+        let mut state = self.state.lock();
+        if state.trains.is_empty() {
+            state.since = Some(now);
         }
-        packets.count()
+        let len = incoming.packets.len();
+        let kept = len.min(MAX_PACKETS - state.packets);
+        if kept < len {
+            incoming = incoming.split_to(kept);
+        }
+        if kept > 0 {
+            state.packets += kept;
+            state.trains.push_back(incoming);
+        }
+        len - kept
     }
 
     /// The reader that waits, to be woken by the caller; afterwards none does
@@ -81,7 +93,8 @@ impl Inbox {
     /// Moves the packets that have arrived to `out`, which is empty; a failure comes only after all that arrived before it
     pub(crate) fn take(&self, out: &mut VecDeque<Incoming>) -> Taken {
         let mut state = self.state.lock();
-        core::mem::swap(&mut state.packets, out);
+        core::mem::swap(&mut state.trains, out);
+        state.packets = 0;
         Taken {
             since: state.since.take(),
             failure: match out.is_empty() {
@@ -97,19 +110,19 @@ impl Inbox {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.state.lock().packets.len()
+        self.state.lock().packets
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         let state = self.state.lock();
-        state.packets.is_empty() && state.failure.is_none()
+        state.trains.is_empty() && state.failure.is_none()
     }
 
     /// Has the next packet or failure wake the reader; false, and nothing is registered, if there is something already
     #[must_use]
     pub(crate) fn register(&self, waker: &Waker) -> bool {
         let mut state = self.state.lock();
-        if !state.packets.is_empty() || state.failure.is_some() {
+        if !state.trains.is_empty() || state.failure.is_some() {
             return false;
         }
         match &mut state.reader {

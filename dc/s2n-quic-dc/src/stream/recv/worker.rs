@@ -40,44 +40,50 @@ pub(super) fn open_packets<B: writer::Storage>(
     now: Timestamp,
 ) -> usize {
     let had_room = dest.has_remaining_capacity();
+    let is_full = |dest: &B| had_room && !dest.has_remaining_capacity();
     let mut count = 0;
-    while count < MAX_PACKETS_PER_POLL {
-        recv.read(dest);
-        if had_room && !dest.has_remaining_capacity() {
+    recv.read(dest);
+    while count < MAX_PACKETS_PER_POLL && !is_full(dest) {
+        let Some(mut train) = next_train(recv, shared, now) else {
             break;
-        }
-        if recv.backlog.is_empty() {
-            let taken = shared.inbox.take(&mut recv.backlog);
-            recv.backlog_since = taken.since;
-            shared.publish(now, socket_event(&recv.backlog));
-            if let Some((error, at)) = taken.failure {
-                recv.on_peer_gone(error, shared, at);
+        };
+        let (remote, ecn) = (train.remote, train.ecn);
+        let mut is_over = false;
+        while let Some(bytes) = train.packets.first_mut().filter(|_| !is_over) {
+            let before = dest.remaining_capacity();
+            let received = Received { bytes, remote, ecn };
+            if let Err(error) = recv.on_packet(received, dest, shared, now) {
+                note_dropped(&error, shared);
             }
+            train.packets.advance(1);
+            count += 1;
+            let is_once = matches!(mode, ReadMode::Once) && dest.remaining_capacity() < before;
+            if !is_once {
+                recv.read(dest);
+            }
+            is_over = is_once || is_full(dest) || count == MAX_PACKETS_PER_POLL;
         }
-        let Some(Incoming {
-            mut segment,
-            remote,
-            ecn,
-        }) = recv.backlog.pop_front()
-        else {
-            break;
-        };
-        let before = dest.remaining_capacity();
-        let received = Received {
-            bytes: &mut segment,
-            remote,
-            ecn,
-        };
-        let outcome = recv.on_packet(received, dest, shared, now);
-        if let Err(error) = outcome {
-            note_dropped(&error, shared);
+        if !train.packets.is_empty() {
+            recv.backlog.push_front(train);
         }
-        count += 1;
-        if matches!(mode, ReadMode::Once) && dest.remaining_capacity() < before {
+        if is_over {
             break;
         }
     }
     count
+}
+
+/// The packets that came first of those that are not opened
+fn next_train(recv: &mut State, shared: &Arc<Shared>, now: Timestamp) -> Option<Incoming> {
+    if recv.backlog.is_empty() {
+        let taken = shared.inbox.take(&mut recv.backlog);
+        recv.backlog_since = taken.since;
+        shared.publish(now, socket_event(&recv.backlog));
+        if let Some((error, at)) = taken.failure {
+            recv.on_peer_gone(error, shared, at);
+        }
+    }
+    recv.backlog.pop_front()
 }
 
 /// Opens what has arrived, for whoever reads later
@@ -178,7 +184,7 @@ fn socket_event(backlog: &VecDeque<Incoming>) -> Event {
     if backlog.is_empty() {
         return Event::ReadSocketBlocked(builder::StreamReadSocketBlocked { capacity });
     }
-    let committed_len = backlog.iter().map(|incoming| incoming.segment.len()).sum();
+    let committed_len = backlog.iter().map(|train| train.packets.total_len()).sum();
     Event::ReadSocketFlushed(builder::StreamReadSocketFlushed {
         capacity,
         committed_len,

@@ -19,6 +19,7 @@ use crate::{
         application::Handle,
         events::Event,
         metrics::Reason,
+        path::Allowance,
         shared::{CloseCode, Half},
         CertificateChain, Protocol,
     },
@@ -212,11 +213,14 @@ impl<Sub: event::Subscriber> Writer<Sub> {
 
         let mut written = 0;
         let mut outcome = Poll::Pending;
-        for _ in 0..MAX_BATCHES_PER_POLL {
+        let mut allowance = Allowance::default();
+        for left in (1..=MAX_BATCHES_PER_POLL).rev() {
             let turn = Turn {
                 send: &mut send,
                 waiter: &mut self.waiter,
                 handle: &self.handle,
+                allowance: &mut allowance,
+                batches: left,
                 now,
             };
             match turn.poll(cx, buf, is_fin) {
@@ -237,10 +241,14 @@ impl<Sub: event::Subscriber> Writer<Sub> {
         if outcome.is_ready() {
             send.unblock();
         }
-        self.waiting = send.blocked().map(|blocked| (blocked.into(), now));
+        let blocked = send.blocked();
+        self.waiting = blocked.map(|blocked| (blocked.into(), now));
         let timeout = send.next_timeout(now);
         let mut wakes = send.take_wakes();
         drop(send);
+        if allowance.bytes > 0 {
+            wakes.append(shared.path.release(allowance.bytes, now));
+        }
         if written > 0 || outcome.is_ready() {
             // a write that reports bytes does not wait: it leaves every line that it may have joined
             self.waiter.cancel();
@@ -248,6 +256,9 @@ impl<Sub: event::Subscriber> Writer<Sub> {
             shared.transmit_deferred_control(now, &mut wakes);
         }
         shared.arm_send(timeout);
+        if blocked == Some(Blocked::Path) {
+            shared.core.watch_paths(&shared.shard, now);
+        }
         wakes.wake();
         outcome
     }
@@ -338,6 +349,10 @@ struct Turn<'a, Sub: event::Subscriber> {
     send: &'a mut State,
     waiter: &'a mut Waiter,
     handle: &'a Handle<Sub>,
+    /// What this poll has taken of the path's window and not used
+    allowance: &'a mut Allowance,
+    /// How many batches the poll may still make
+    batches: usize,
     now: Timestamp,
 }
 
@@ -353,6 +368,8 @@ impl<Sub: event::Subscriber> Turn<'_, Sub> {
             send,
             waiter,
             handle,
+            allowance,
+            batches,
             now,
         } = self;
         let shared = &handle.shared;
@@ -392,26 +409,33 @@ impl<Sub: event::Subscriber> Turn<'_, Sub> {
             return Poll::Pending;
         }
         let datagram_len = shared.datagram_len();
-        let want = queue::window_for(credit, datagram_len);
-        let is_opening = send.is_opening();
-        let (taken, more) = shared
-            .path
-            .poll_take(shared.flow, want, is_opening, cx.waker(), now);
-        send.wakes.append(more);
-        let window = match taken {
-            Poll::Ready(window) => window,
-            Poll::Pending => {
-                send.block(Blocked::Path, cx.waker());
-                return Poll::Pending;
+        let want = queue::window_for(credit, datagram_len, 1);
+        // crumbs of a turn go back: small batches halve the throughput
+        if allowance.bytes <= want.min(allowance.batch) / 2 {
+            let turn = queue::window_for(credit, datagram_len, batches);
+            let is_opening = send.is_opening();
+            let (taken, more) = shared
+                .path
+                .poll_take(shared.flow, turn - allowance.bytes, is_opening, cx.waker(), now);
+            send.wakes.append(more);
+            match taken {
+                Poll::Ready(Allowance { bytes, batch }) => {
+                    allowance.bytes += bytes;
+                    allowance.batch = batch;
+                }
+                Poll::Pending => {
+                    send.block(Blocked::Path, cx.waker());
+                    return Poll::Pending;
+                }
             }
-        };
+        }
+        let taken = want.min(allowance.bytes).min(allowance.batch);
         let pool = shared.pool();
-        let len = (window as usize).max(datagram_len);
+        let len = (taken as usize).max(datagram_len);
         let class = Class::for_len(len, pool.config()).unwrap_or(Class::Burst);
         let descriptor = match pool.poll_alloc(class, waiter, cx) {
             Poll::Ready(descriptor) => descriptor,
             Poll::Pending => {
-                send.wakes.append(shared.path.release(window, now));
                 send.block(Blocked::Pool, cx.waker());
                 return Poll::Pending;
             }
@@ -420,12 +444,12 @@ impl<Sub: event::Subscriber> Turn<'_, Sub> {
             payload: buf,
             is_fin,
             credit,
-            window,
+            window: taken,
             descriptor,
         };
         let sent = send.transmit(batch, shared, now);
-        if sent.is_err() {
-            send.wakes.append(shared.path.release(window, now));
+        if sent.is_ok() {
+            allowance.bytes -= taken;
         }
         Poll::Ready(sent)
     }

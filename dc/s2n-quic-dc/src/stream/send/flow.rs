@@ -33,13 +33,6 @@ pub(crate) enum Blocked {
     Pool,
 }
 
-impl Blocked {
-    /// Whether the writer stands in somebody else's line, which wakes it
-    pub(crate) const fn is_in_line(self) -> bool {
-        matches!(self, Self::Path | Self::Pool)
-    }
-}
-
 impl From<Blocked> for Reason {
     fn from(blocked: Blocked) -> Self {
         match blocked {

@@ -63,12 +63,13 @@ pub(super) struct Batch<'a, B> {
     pub(super) descriptor: Unfilled,
 }
 
-/// Bytes of window that `payload_len` bytes need, at most one batch of packets of `datagram_len`
-pub(super) fn window_for(payload_len: usize, datagram_len: usize) -> u64 {
+/// Bytes of window that `payload_len` bytes need, at most that of so many batches of packets of `datagram_len`
+pub(super) fn window_for(payload_len: usize, datagram_len: usize, batches: usize) -> u64 {
     let payload_per_packet = datagram_len.saturating_sub(USUAL_OVERHEAD).max(1);
+    let fitting = segment::fitting(segment::MAX_TOTAL, datagram_len).max(1);
     let packets = payload_len
         .div_ceil(payload_per_packet)
-        .clamp(1, segment::fitting(segment::MAX_TOTAL, datagram_len).max(1));
+        .clamp(1, batches * fitting);
     (payload_len + packets * USUAL_OVERHEAD).min(packets * datagram_len) as u64
 }
 
@@ -125,6 +126,7 @@ impl State {
                 .with_storage(batch.payload, ends_here)
                 .map_err(|_| Error::new(ErrorKind::PayloadTooLarge))?;
             record = self.records.reserve();
+            self.stream.reserve(packets);
             let mut reader = reader.with_read_limit(limit);
             while made < packets && (made == 0 || !reader.buffer_is_empty()) {
                 let offset = reader.current_offset();

@@ -40,8 +40,8 @@ pub(crate) mod transmission;
 /// When a retransmission that found the pool empty tries again
 const POOL_RETRY: Duration = Duration::from_millis(1);
 
-/// How often a writer that waits for the path looks for grants that nobody came for
-const RECLAIM_PERIOD: Duration = Duration::from_millis(100);
+/// How often the first packet of a stream that waits for the path looks whether the peer has fallen silent
+const OPENING_PERIOD: Duration = Duration::from_millis(100);
 
 pub(crate) struct State {
     pub(super) phase: Phase,
@@ -216,11 +216,8 @@ impl State {
         if self.is_end_due {
             self.transmit_end(shared, now);
         }
-        if self.blocked().is_some_and(Blocked::is_in_line) {
-            self.wakes.append(shared.path.reclaim(now));
-            if self.is_opening() && shared.path.is_silent() {
-                self.wakes.push(self.blocked.take().map(|(_, waker)| waker));
-            }
+        if self.is_opening_in_line() && shared.path.is_silent() {
+            self.wakes.push(self.blocked.take().map(|(_, waker)| waker));
         }
         if self.probe.deadline.is_some_and(|deadline| deadline <= now) {
             self.on_probe_timeout(shared, now);
@@ -234,6 +231,11 @@ impl State {
         self.numbers.stream == 0
     }
 
+    /// The first packet waits its turn, which it need not on a silent path
+    fn is_opening_in_line(&self) -> bool {
+        self.is_opening() && self.blocked() == Some(Blocked::Path)
+    }
+
     /// When this half wants to be called again
     pub(crate) fn next_timeout(&self, now: Timestamp) -> Option<Timestamp> {
         let mut next = min_option(self.probe.deadline, self.loss_deadline);
@@ -241,8 +243,8 @@ impl State {
             // the pool had no descriptor
             next = min_option(next, Some(now + POOL_RETRY));
         }
-        if self.blocked().is_some_and(Blocked::is_in_line) {
-            next = min_option(next, Some(now + RECLAIM_PERIOD));
+        if self.is_opening_in_line() {
+            next = min_option(next, Some(now + OPENING_PERIOD));
         }
         next
     }

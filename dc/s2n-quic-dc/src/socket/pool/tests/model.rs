@@ -52,6 +52,15 @@ enum Op {
     Take {
         which: u8,
     },
+    /// The next few segments, as one.
+    Split {
+        which: u8,
+        count: u8,
+    },
+    Skip {
+        which: u8,
+        count: u8,
+    },
     Write {
         which: u8,
     },
@@ -190,6 +199,8 @@ impl Model {
             | Op::Reuse { which }
             | Op::Cut { which, .. }
             | Op::Take { which }
+            | Op::Split { which, .. }
+            | Op::Skip { which, .. }
             | Op::Write { which } => {
                 if !self.held.is_empty() {
                     let held = self.held.swap_remove(which as usize % self.held.len());

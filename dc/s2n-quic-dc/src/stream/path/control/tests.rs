@@ -98,14 +98,21 @@ fn a_limited_rate_holds_from_the_first_packet_and_keeps_the_window_small() {
 }
 
 #[test]
-fn a_turn_is_a_burst_and_no_more_than_a_quarter_of_the_window() {
+fn a_turn_is_a_quarter_of_a_small_window_and_what_a_writer_makes_at_once_of_a_large_one() {
     let control = Control::new(MTU, LIMITS);
     assert_eq!(control.turn(), u64::from(BATCH) / 4);
     let mut fast = measured(100);
+    let mut turns = Vec::new();
     for _ in 0..10_000 {
         acknowledge(&mut fast, 10_000, 10_100);
+        let (turn, window) = (fast.turn(), fast.window());
+        assert!(turn <= fast.batch().max(window / 8));
+        assert!(fast.batch() <= u64::from(BATCH).min(window / 4));
+        turns.push(turn);
     }
-    assert_eq!(fast.turn(), u64::from(BATCH));
+    assert!(turns.is_sorted());
+    assert!(turns.contains(&u64::from(BATCH)), "a burst for a while");
+    assert_eq!(fast.turn(), MAX_BATCHES_PER_POLL as u64 * u64::from(BATCH));
 }
 
 #[test]

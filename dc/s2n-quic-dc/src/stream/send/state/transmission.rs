@@ -12,6 +12,10 @@ use crate::{msg::send::Message, stream::path::Departed};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 
+/// Packets that a stream keeps room for while none is outstanding. A batch has more: of thousands of streams only a few have one on its way,
+/// and those should find memory that others have just used.
+const KEPT_CAPACITY: usize = 8;
+
 /// Names a transmission of this stream; the token of its completion
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecordId(u32);
@@ -245,6 +249,11 @@ impl SentPackets {
         self.alive += 1;
     }
 
+    /// Makes room for `packets` more
+    pub(crate) fn reserve(&mut self, packets: usize) {
+        self.entries.reserve(packets);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.alive == 0
     }
@@ -333,6 +342,9 @@ impl SentPackets {
         }
         while self.entries.back().is_some_and(|(_, info)| info.is_none()) {
             self.entries.pop_back();
+        }
+        if self.entries.is_empty() && self.entries.capacity() > KEPT_CAPACITY {
+            self.entries = VecDeque::new();
         }
     }
 }

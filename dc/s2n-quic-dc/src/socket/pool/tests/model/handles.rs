@@ -84,6 +84,51 @@ impl Model {
                 expected = rest;
                 Handle::Segments(segments, segment_len)
             }
+            (Op::Split { count, .. }, Handle::Segments(mut segments, segment_len)) => {
+                let len = segment_len * count as usize;
+                let rest = expected.split_off(len.min(expected.len()));
+                let taken = segments.split_to(count as usize);
+                assert_eq!(taken.total_len(), expected.len());
+                assert_eq!(taken.is_empty(), expected.is_empty());
+                if !taken.is_empty() {
+                    let handle = Handle::Segments(taken, segment_len);
+                    self.held.push(Held {
+                        id,
+                        handle,
+                        expected,
+                    });
+                }
+                assert_eq!(segments.total_len(), rest.len());
+                if segments.is_empty() {
+                    return;
+                }
+                expected = rest;
+                Handle::Segments(segments, segment_len)
+            }
+            (Op::Skip { count, .. }, Handle::Segments(mut segments, segment_len)) => {
+                let len = segment_len * count as usize;
+                expected.drain(..len.min(expected.len()));
+                segments.advance(count as usize);
+                assert_eq!(segments.is_empty(), expected.is_empty());
+                if segments.is_empty() {
+                    return;
+                }
+                Handle::Segments(segments, segment_len)
+            }
+            (Op::Write { .. }, Handle::Segments(mut segments, segment_len)) => {
+                let last = segments.len() - 1;
+                let stamp = self.stamp();
+                for (index, expected) in expected.chunks_mut(segment_len).enumerate() {
+                    let bytes = segments.get_mut(index).unwrap();
+                    assert_eq!(bytes, expected);
+                    if index == 0 || index == last {
+                        expected.copy_from_slice(&stamp[..expected.len()]);
+                        bytes.copy_from_slice(expected);
+                    }
+                }
+                assert!(segments.get_mut(last + 1).is_none());
+                Handle::Segments(segments, segment_len)
+            }
             (Op::Write { .. }, Handle::Unfilled(mut unfilled)) => {
                 expected = self.stamp();
                 write(unfilled.as_mut_slice(), &mut expected);

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Finds the stream of each packet, and answers those that belong to none.
+//!
+//! A GRO train lands in one descriptor and is split into runs of packets for one stream, which share it. Control packets are taken in at
+//! once; runs of data are left with their stream, and the streams listed for the worker.
+//!
+//! The one rule: what cannot be routed is dropped and counted by reason, and costs nothing beyond its descriptor.
+
+use super::{
+    refusals::Refusals,
+    router::{self, Reason, Route, ACCEPTOR},
+};
+use crate::{
+    credentials::Credentials,
+    msg::send::Builder,
+    socket::{
+        io::Received,
+        pool::{Class, Filled, Purpose},
+        send::transmission::{Priority, Transmission},
+    },
+    stream::{
+        environment::core::{Core, Opening, Shard},
+        path::Wakes,
+        recv::shared::Incoming,
+        shared::{self, Shared},
+    },
+};
+use s2n_quic_core::{inet::ExplicitCongestionNotification, time::Timestamp, varint::VarInt};
+use std::{net::SocketAddr, sync::Arc};
+
+pub(super) struct Dispatcher {
+    core: Arc<Core>,
+    shard: Arc<Shard>,
+    /// Streams that got packets, to be looked after by the worker
+    pub(super) touched: Vec<Arc<Shared>>,
+    /// Whom to wake, and what was submitted, to be seen to by the worker
+    pub(super) wakes: Wakes,
+    refusals: Refusals,
+    answer: Vec<u8>,
+}
+
+/// Packets in a row for one stream
+struct Run {
+    key: Key,
+    shared: Arc<Shared>,
+    len: usize,
+}
+
+/// How a packet with data says which stream it is for
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Key {
+    Queue(u64),
+    /// The client does not know the stream's queue yet
+    Opening(Credentials),
+}
+
+impl Key {
+    fn new(queue_id: u64, credentials: Credentials) -> Self {
+        match queue_id {
+            ACCEPTOR => Self::Opening(credentials),
+            queue_id => Self::Queue(queue_id),
+        }
+    }
+}
+
+impl Dispatcher {
+    pub(super) fn new(core: Arc<Core>, shard: Arc<Shard>) -> Self {
+        Self {
+            core,
+            shard,
+            touched: Vec::new(),
+            wakes: Wakes::default(),
+            refusals: Refusals::default(),
+            answer: Vec::new(),
+        }
+    }
+
+    /// Takes in what one receive has brought
+    pub(super) fn dispatch(&mut self, filled: Filled, received: &Received, now: Timestamp) {
+        if received.len == 0 {
+            self.core.counters.dropped.undecodable.add(1);
+            return;
+        }
+        let Ok(packets) = filled.into_segments(received.segment_len) else {
+            return;
+        };
+        let count = packets.len() as u64;
+        self.core.counters.segments_received.add(count);
+        let train = Incoming {
+            packets,
+            remote: received.addr,
+            ecn: received.ecn,
+        };
+        self.split(train, now);
+    }
+
+    fn split(&mut self, mut train: Incoming, now: Timestamp) {
+        let mut run: Option<Run> = None;
+        loop {
+            let ahead = run.as_ref().map_or(0, |run| run.len);
+            let Some(packet) = train.packets.get_mut(ahead) else {
+                break;
+            };
+            let route = router::classify(packet);
+            // nearly all go where the one before went
+            if let (Route::Stream { queue_id, credentials, .. }, Some(run)) = (&route, &mut run) {
+                if run.key == Key::new(*queue_id, *credentials) {
+                    run.len += 1;
+                    continue;
+                }
+            }
+            self.hand_over(run.take(), &mut train, now);
+            run = self.route(route, &mut train, now);
+        }
+        self.hand_over(run, &mut train, now);
+    }
+
+    /// Takes in the first packet of the train, or begins a run with it
+    fn route(&mut self, route: Route, train: &mut Incoming, now: Timestamp) -> Option<Run> {
+        if let Route::Stream {
+            queue_id,
+            credentials,
+            ..
+        } = route
+        {
+            let key = Key::new(queue_id, credentials);
+            if let Some(shared) = self.find(key) {
+                let len = 1;
+                return Some(Run { key, shared, len });
+            }
+        }
+        let mut first = train.split_to(1);
+        let remote = first.remote;
+        let bytes = first.packets.get_mut(0)?;
+        let dropped = &self.core.counters.dropped;
+        match route {
+            Route::Drop(Reason::Undecodable) => dropped.undecodable.add(1),
+            Route::Drop(Reason::Unexpected) => dropped.unexpected.add(1),
+            Route::SecretControl => {
+                if let Some(packet) = router::secret_control(bytes) {
+                    self.core.on_secret_control(&packet, remote, now);
+                }
+            }
+            Route::Control {
+                queue_id,
+                credentials,
+                source_queue_id,
+            } => match self.core.stream(queue_id) {
+                Some(shared) => {
+                    let received = shared::Received {
+                        bytes,
+                        remote,
+                        ecn: first.ecn,
+                    };
+                    self.wakes.append(shared.on_control_packet(received, now));
+                }
+                // late, and no news
+                None if self.is_over(queue_id) => {}
+                None => self.on_unroutable(&credentials, source_queue_id, remote, now),
+            },
+            Route::Stream {
+                queue_id,
+                credentials,
+                source_queue_id,
+            } => match Key::new(queue_id, credentials) {
+                Key::Opening(_) => match self.core.opened(&credentials) {
+                    Some(queue_id) => drop(self.answer_for(queue_id, bytes, now)),
+                    None => self.accept(credentials, source_queue_id, first, now),
+                },
+                Key::Queue(queue_id) => {
+                    if !self.answer_for(queue_id, bytes, now) {
+                        self.on_unroutable(&credentials, source_queue_id, remote, now);
+                    }
+                }
+            },
+        }
+        None
+    }
+
+    fn find(&self, key: Key) -> Option<Arc<Shared>> {
+        let queue_id = match key {
+            Key::Queue(queue_id) => queue_id,
+            Key::Opening(credentials) => self.core.opened(&credentials)?,
+        };
+        self.core.stream(queue_id)
+    }
+
+    /// Leaves the first packets of the train with their stream
+    fn hand_over(&mut self, run: Option<Run>, train: &mut Incoming, now: Timestamp) {
+        let Some(Run { shared, len, .. }) = run else {
+            return;
+        };
+        let left_over = shared.inbox.push(train.split_to(len), now);
+        self.core.counters.dropped.overflow.add(left_over as u64);
+        let is_listed = self
+            .touched
+            .last()
+            .is_some_and(|last| Arc::ptr_eq(last, &shared));
+        if !is_listed {
+            self.touched.push(shared);
+        }
+    }
+
+    /// Whether a stream with this id has been over for a short while
+    fn is_over(&self, queue_id: u64) -> bool {
+        let is_over = |shard: &Arc<Shard>| shard.routes.is_over(queue_id);
+        self.core.shard_of(queue_id).is_some_and(is_over)
+    }
+
+    /// A packet for a stream that is over shows that the peer has not heard all: it is told again. False if there is no such stream.
+    fn answer_for(&mut self, queue_id: u64, packet: &mut [u8], now: Timestamp) -> bool {
+        let Some(shard) = self.core.shard_of(queue_id) else {
+            return false;
+        };
+        let answer = &mut self.answer;
+        let Some(remote) = shard.routes.answer(queue_id, packet, now, answer) else {
+            return false;
+        };
+        self.core.counters.duplicates.add(1);
+        self.core.counters.control_packets.add(1);
+        self.say(remote, ExplicitCongestionNotification::Ect0, now);
+        true
+    }
+
+    fn accept(
+        &mut self,
+        credentials: Credentials,
+        source_queue_id: Option<VarInt>,
+        arrival: Incoming,
+        now: Timestamp,
+    ) {
+        let remote = arrival.remote;
+        let (Some(acceptor), false) = (&self.core.acceptor, self.core.is_closing()) else {
+            self.core.counters.dropped.unroutable.add(1);
+            return;
+        };
+        self.answer.clear();
+        acceptor.accept(
+            Opening {
+                credentials,
+                source_queue_id,
+                arrival,
+                answer: &mut self.answer,
+            },
+            &self.core,
+            &self.shard,
+            now,
+        );
+        if !self.answer.is_empty() {
+            self.core.counters.dropped.unknown_secret.add(1);
+            self.refuse(remote, now);
+        }
+    }
+
+    /// The packet is for a stream that is not here (any more). If its secret is not either, this end has lost its state, and the peer is
+    /// told, so that its streams end at once.
+    fn on_unroutable(
+        &mut self,
+        credentials: &Credentials,
+        source_queue_id: Option<VarInt>,
+        remote: SocketAddr,
+        now: Timestamp,
+    ) {
+        let dropped = &self.core.counters.dropped;
+        self.answer.clear();
+        let map = &self.core.map;
+        let opener = map.open_once(credentials, source_queue_id, &mut self.answer);
+        // a key that is too old is no news to a peer whose stream is over
+        if opener.is_some() || !router::is_unknown_secret(&mut self.answer) {
+            dropped.unroutable.add(1);
+            return;
+        }
+        dropped.unknown_secret.add(1);
+        self.refuse(remote, now);
+    }
+
+    /// Tells a client that its secret is unknown here
+    fn refuse(&mut self, remote: SocketAddr, now: Timestamp) {
+        if self.refusals.may_refuse(remote, now) {
+            self.say(remote, ExplicitCongestionNotification::NotEct, now);
+        }
+    }
+
+    /// Sends what is in `answer`
+    fn say(&mut self, remote: SocketAddr, ecn: ExplicitCongestionNotification, now: Timestamp) {
+        let pool = &self.core.pool;
+        let Some(descriptor) = pool.alloc(Class::Packet, Purpose::Control) else {
+            return;
+        };
+        let answer = &self.answer;
+        let Ok(mut builder) = Builder::new(descriptor, self.answer.len()) else {
+            return;
+        };
+        let pushed = builder.push(|dest| {
+            dest[..answer.len()].copy_from_slice(answer);
+            answer.len()
+        });
+        let message = builder.finish(remote, ecn);
+        if let (Ok(_), Some(message)) = (pushed, message) {
+            self.shard.sender.submit(Transmission {
+                message,
+                departure: now,
+                priority: Priority::Control,
+                ticket: None,
+            });
+            self.wakes.flush(&self.shard.sender);
+        }
+    }
+
+}
