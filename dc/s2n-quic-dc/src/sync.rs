@@ -4,6 +4,7 @@
 //!
 //! The one rule: a module here returns what is to be woken and never wakes while it holds a lock.
 
+pub(crate) mod desk;
 pub(crate) mod doorbell;
 pub mod handoff;
 pub(crate) mod patience;

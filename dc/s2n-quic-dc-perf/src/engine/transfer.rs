@@ -92,7 +92,12 @@ pub(super) async fn send<S: Stream>(
         let len = take(length - sent, MAX_CHUNK);
         let chunk = pattern.bytes(sent, len);
         sent += len as u64;
-        let write = write_all(stream, [chunk, &[]], is_fin && sent == length, &mut on_bytes);
+        let write = write_all(
+            stream,
+            [chunk, &[]],
+            is_fin && sent == length,
+            &mut on_bytes,
+        );
         write.await.map_err(Failure::Write)?;
     }
     Ok(())

@@ -57,7 +57,6 @@ mod checked {
         }
 
         /// `None` if it is locked.
-        #[cfg(test)]
         pub(crate) fn try_lock(&self) -> Option<loom::sync::MutexGuard<'_, T>> {
             self.0.try_lock().ok()
         }

@@ -192,7 +192,11 @@ impl Segments {
         self.rest.start = at;
         let node = match self.rest.is_empty() {
             true => self.node.take(),
-            false => self.node.as_ref().filter(|_| !taken.is_empty()).map(Ref::share),
+            false => self
+                .node
+                .as_ref()
+                .filter(|_| !taken.is_empty())
+                .map(Ref::share),
         };
         Self {
             node,

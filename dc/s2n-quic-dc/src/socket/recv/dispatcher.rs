@@ -104,7 +104,15 @@ impl Dispatcher {
             };
             let route = router::classify(packet);
             // nearly all go where the one before went
-            if let (Route::Stream { queue_id, credentials, .. }, Some(run)) = (&route, &mut run) {
+            if let (
+                Route::Stream {
+                    queue_id,
+                    credentials,
+                    ..
+                },
+                Some(run),
+            ) = (&route, &mut run)
+            {
                 if run.key == Key::new(*queue_id, *credentials) {
                     run.len += 1;
                     continue;
@@ -307,5 +315,4 @@ impl Dispatcher {
             self.wakes.flush(&self.shard.sender);
         }
     }
-
 }

@@ -250,7 +250,8 @@ impl<S: Socket> Worker<S> {
             .scheduled
             .drain_into(&mut self.scheduled);
         for shared in self.scheduled.drain(..) {
-            let turn = recv::worker::drain(&shared, Scope::Overdue, now, &mut self.dispatcher.wakes);
+            let turn =
+                recv::worker::drain(&shared, Scope::Overdue, now, &mut self.dispatcher.wakes);
             if turn == Turn::Taken {
                 shared.settle(now);
             }

@@ -66,7 +66,7 @@ pub(crate) struct Sender {
 
 /// Lets another thread than the worker's do a round of its work
 pub(crate) trait Deputy: Send + Sync {
-    /// Does a round, and returns whether the worker may sleep on; does nothing and returns false while somebody else is at it
+    /// Does a few rounds, or leaves them to somebody who is at it; returns whether the worker may sleep on
     fn stand_in(&self) -> bool;
 }
 

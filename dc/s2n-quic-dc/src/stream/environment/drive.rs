@@ -12,9 +12,9 @@ use crate::{
         send::udp::{Deputy, Next, Sender, Worker as SendWorker},
     },
     stream::send::application::MAX_BATCHES_PER_POLL,
+    sync::desk::Desk,
 };
 use core::time::Duration;
-use parking_lot::Mutex;
 use s2n_quic_core::time::Timestamp;
 use std::sync::{Arc, Weak};
 
@@ -24,6 +24,9 @@ const LINGER: Duration = Duration::from_secs(10);
 /// Rounds that somebody does in the worker's place at most: one for each batch that a poll of a writer makes, and the last one only finds
 /// that nothing more is due
 const DEPUTY_ROUNDS: usize = MAX_BATCHES_PER_POLL + 1;
+
+/// How often it does so, when others came meanwhile and left it to go on
+const DEPUTY_TURNS: usize = 2;
 
 /// How a turn ended
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +40,7 @@ pub(crate) enum Turn {
 
 /// The sending worker between its sleeps, and in its place those who flush
 pub(crate) struct Sending<S: Socket> {
-    seat: Mutex<Seat<S>>,
+    desk: Desk<Seat<S>>,
     sender: Arc<Sender>,
     clock: Box<dyn Clock>,
 }
@@ -52,7 +55,7 @@ impl<S: Socket> Sending<S> {
     pub(crate) fn new(worker: SendWorker<S>, clock: impl Clock) -> Arc<Self> {
         let this = Arc::new(Self {
             sender: worker.sender().clone(),
-            seat: Mutex::new(Seat {
+            desk: Desk::new(Seat {
                 worker,
                 asleep: Next::Now,
             }),
@@ -66,22 +69,19 @@ impl<S: Socket> Sending<S> {
     /// Sends until nothing more is due
     pub(crate) fn turn(&self) -> Turn {
         loop {
-            if self.seat.lock().poll(&*self.clock) == Next::Now {
+            let clock = &*self.clock;
+            // notes are of no interest yet: it looks again before it sleeps
+            if self.desk.work(|seat| seat.poll(clock)).result == Next::Now {
                 continue;
             }
             self.sender.doorbell.arm();
-            let mut seat = self.seat.lock();
             // what came before the bell was armed rang in vain: look again
-            let next = seat.poll(&*self.clock);
-            if next == Next::Now {
+            let worked = self.desk.work(|seat| seat.lie_down(clock));
+            if worked.result == Turn::Again || worked.has_note {
                 self.sender.doorbell.disarm();
                 continue;
             }
-            if seat.worker.is_done() {
-                return Turn::Done;
-            }
-            seat.asleep = next;
-            return Turn::Sleep(next);
+            return worked.result;
         }
     }
 
@@ -93,7 +93,11 @@ impl<S: Socket> Sending<S> {
     /// Whether transmissions wait for their time
     #[cfg(feature = "testing")]
     pub(crate) fn has_work(&self) -> bool {
-        self.seat.lock().worker.has_work()
+        let worked = self.desk.work(|seat| seat.worker.has_work());
+        if worked.has_note {
+            self.sender.doorbell.ring();
+        }
+        worked.result
     }
 }
 
@@ -101,26 +105,49 @@ impl<S: Socket> Seat<S> {
     fn poll(&mut self, clock: &dyn Clock) -> Next {
         self.worker.poll(clock.get_time())
     }
-}
 
-impl<S: Socket> Deputy for Sending<S> {
-    fn stand_in(&self) -> bool {
-        let Some(mut seat) = self.seat.try_lock() else {
-            return false;
-        };
+    /// The worker goes to sleep, unless there is something to send
+    fn lie_down(&mut self, clock: &dyn Clock) -> Turn {
+        let next = self.poll(clock);
+        if next == Next::Now {
+            return Turn::Again;
+        }
+        if self.worker.is_done() {
+            return Turn::Done;
+        }
+        self.asleep = next;
+        Turn::Sleep(next)
+    }
+
+    /// Sends in the worker's place, and returns whether it may sleep on
+    fn stand_in(&mut self, clock: &dyn Clock) -> bool {
         // the worker gets up as soon as the socket takes anything
-        if seat.asleep == Next::Writable {
+        if self.asleep == Next::Writable {
             return true;
         }
         for _ in 0..DEPUTY_ROUNDS {
-            let next = seat.poll(&*self.clock);
-            return match (next, seat.asleep) {
+            let next = self.poll(clock);
+            return match (next, self.asleep) {
                 (Next::Now, _) => continue,
                 (Next::At(None), _) => true,
                 (Next::At(Some(at)), Next::At(Some(until))) => until <= at,
                 // due earlier than the worker knows; or the socket is full, which the worker does not know either
                 (Next::At(Some(_)) | Next::Writable, _) => false,
             };
+        }
+        false
+    }
+}
+
+impl<S: Socket> Deputy for Sending<S> {
+    fn stand_in(&self) -> bool {
+        for _ in 0..DEPUTY_TURNS {
+            let Some(worked) = self.desk.try_work(|seat| seat.stand_in(&*self.clock)) else {
+                return true;
+            };
+            if !worked.result || !worked.has_note {
+                return worked.result;
+            }
         }
         false
     }

@@ -414,9 +414,13 @@ impl<Sub: event::Subscriber> Turn<'_, Sub> {
         if allowance.bytes <= want.min(allowance.batch) / 2 {
             let turn = queue::window_for(credit, datagram_len, batches);
             let is_opening = send.is_opening();
-            let (taken, more) = shared
-                .path
-                .poll_take(shared.flow, turn - allowance.bytes, is_opening, cx.waker(), now);
+            let (taken, more) = shared.path.poll_take(
+                shared.flow,
+                turn - allowance.bytes,
+                is_opening,
+                cx.waker(),
+                now,
+            );
             send.wakes.append(more);
             match taken {
                 Poll::Ready(Allowance { bytes, batch }) => {
