@@ -62,6 +62,7 @@ impl ServerEnd {
     async fn bind(config: &ServerConfig, identity: &Identity) -> Result<Self, StartError> {
         let handshake = psk::server::Provider::builder()
             .with_mtu(mtu::packet_size(config.mtu, config.listen.ip())?)
+            .with_initial_data_window(256 << 10)
             .start(
                 config.listen,
                 identity.tls(),
