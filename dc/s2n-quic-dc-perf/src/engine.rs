@@ -9,6 +9,7 @@
 
 mod client;
 mod fanout;
+mod group;
 mod serve;
 mod slots;
 mod tally;
@@ -24,11 +25,11 @@ use crate::{
     transport::{Client, Ends},
     workload::{Kind, Workload},
 };
+use group::Group;
 use slots::Plan;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
-    task::JoinSet,
     time::{interval, sleep_until, Instant, MissedTickBehavior},
 };
 
@@ -54,8 +55,8 @@ pub async fn run<C: Client>(
     let until = workload.duration.map(|duration| start + duration);
     let deadline = start + workload.deadline();
     let plan = Arc::new(Plan::new(workload, first_seed, until));
-    let mut bulk = JoinSet::new();
-    let mut calls = JoinSet::new();
+    let mut bulk = Group::default();
+    let mut calls = Group::default();
     for (number, peers) in (0..workload.bulk_streams()).zip(ends.clients.iter().cycle()) {
         if let Some(client) = peers.first() {
             bulk.spawn(plan.clone().bulk(client.clone(), number));
@@ -71,28 +72,29 @@ pub async fn run<C: Client>(
     let end = loop {
         tokio::select! {
             biased;
-            Some(joined) = bulk.join_next() => {
-                plan.check(joined);
-                if bulk.is_empty() {
-                    // calls beside bulk streams are of interest only as long as those run
-                    plan.finish();
-                }
-            }
-            Some(joined) = calls.join_next() => plan.check(joined),
+            // calls beside bulk streams are of interest only as long as those run
+            () = bulk.end() => plan.finish(),
+            () = calls.end() => {}
             _ = ticks.tick() => {
                 let point = point(start, &plan, &ends.probe.sample());
                 on_point(&point);
                 series.push(point);
+                plan.check(bulk.join_ended());
+                plan.check(calls.join_ended());
             }
             () = sleep_until(deadline) => break End::TimedOut,
             Ok(_) = stop.wait_for(|stop| *stop) => break End::Interrupted,
         }
-        if bulk.is_empty() && calls.is_empty() {
+        if bulk.running() + calls.running() == 0 {
             break End::Completed;
         }
     };
     let elapsed = start.elapsed();
-    let left = bulk.len() + calls.len();
+    if end == End::Completed {
+        plan.check(bulk.join_all().await);
+        plan.check(calls.join_all().await);
+    }
+    let left = bulk.running() + calls.running();
     if end == End::TimedOut {
         let reason = format!("not finished in time ({:?})", workload.timeout);
         plan.scores.on_given_up(left, &reason);

@@ -64,9 +64,9 @@ impl Plan {
         self.is_finished.store(true, Relaxed);
     }
 
-    /// A slot has ended; if it has panicked, that is a failure of the workload.
-    pub(super) fn check(&self, joined: Result<(), JoinError>) {
-        if let Err(error) = joined {
+    /// Slots have ended; if one has panicked, that is a failure of the workload.
+    pub(super) fn check(&self, ends: Vec<Result<(), JoinError>>) {
+        for error in ends.into_iter().filter_map(Result::err) {
             self.scores.on_given_up(1, &error.to_string());
         }
     }
