@@ -52,6 +52,28 @@ async fn a_stream_carries_bytes_both_ways() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_only_opened_is_announced_by_its_first_write() {
+    let pair = Pair::new().await;
+
+    let (handshake_addr, acceptor_addr) = (pair.handshake_addr(), pair.acceptor_addr());
+    let opening = pair
+        .client
+        .open_udp(handshake_addr, acceptor_addr, name());
+    let mut stream = opening.await.unwrap();
+    assert_eq!(pair.client.metrics().packets_sent, 0);
+    let mut announced = pair.connect().await.unwrap();
+    assert_eq!(pair.client.metrics().packets_sent, 1);
+    let (mut accepted, _) = pair.server.accept().await.unwrap();
+    assert_eq!(accepted.path_secret_id(), announced.path_secret_id());
+    announced.write_all_from_fin(&mut &b""[..]).await.unwrap();
+    assert_eq!(read_to_end(&mut accepted).await.unwrap(), b"");
+
+    stream.write_all_from_fin(&mut &b"hello"[..]).await.unwrap();
+    let (mut accepted, _) = pair.server.accept().await.unwrap();
+    assert_eq!(read_to_end(&mut accepted).await.unwrap(), b"hello");
+}
+
+#[tokio::test]
 async fn failing_fast_succeeds_once_the_secret_is_cached() {
     let pair = Pair::with(client::Builder::default().with_fail_fast_on_missing_psk(true)).await;
 

@@ -170,9 +170,10 @@ impl transport::Client for WheelClient {
     type Stream = WheelStream;
 
     async fn open(&self) -> io::Result<WheelStream> {
+        // every workload begins with a write
         let stream = self
             .client
-            .connect(self.handshakes, self.streams, self.name.clone())
+            .open_udp(self.handshakes, self.streams, self.name.clone())
             .await?;
         Ok(stream.into())
     }

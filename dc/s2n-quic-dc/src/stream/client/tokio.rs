@@ -187,7 +187,7 @@ impl<H: Handshake + Clone, S: event::Subscriber + Clone> Client<H, S> {
         server_name: Name,
     ) -> io::Result<Stream<S>> {
         let mut stream = self
-            .open(handshake_addr, acceptor_addr, server_name)
+            .open_udp(handshake_addr, acceptor_addr, server_name)
             .await?;
 
         // The server learns of the stream now, and not when the application first writes: it may be the one to
@@ -222,12 +222,25 @@ impl<H: Handshake + Clone, S: event::Subscriber + Clone> Client<H, S> {
         Res: rpc::Response,
     {
         let stream = self
-            .open(handshake_addr, acceptor_addr, server_name)
+            .open_udp(handshake_addr, acceptor_addr, server_name)
             .await?;
         call::from_stream(stream, request, response).await
     }
 
-    async fn open(
+    /// Opens a stream over UDP that the application writes to at once.
+    ///
+    /// As [`Self::connect_udp`], but nothing is sent yet: the first write announces the stream, and saves the empty packet and its
+    /// acknowledgement. A stream that is not written to stays unknown to the server, and a key id that stays unseen while many others are
+    /// used falls out of the peer's replay window.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connect_udp`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropping the future leaves nothing to clean up. A handshake that was started may go on in the background.
+    pub async fn open_udp(
         &self,
         handshake_addr: SocketAddr,
         acceptor_addr: SocketAddr,
