@@ -113,7 +113,7 @@ where
     )?;
     core.counters.streams_opened.add(1);
     shard.routes.insert(&shared);
-    shared.settle(shared.now());
+    shared.begin(shared.now());
     Ok(Stream::new(Handle {
         shared,
         subscriber,
@@ -293,7 +293,7 @@ impl<Sub: event::Subscriber + Clone> Acceptor for QueueAcceptor<Sub> {
         }
         core.counters.streams_accepted.add(1);
         core.insert_opened(&shared);
-        shared.settle(now);
+        shared.begin(now);
 
         let remote_address = remote.into();
         self.accepting.subscriber.on_acceptor_udp_stream_enqueued(

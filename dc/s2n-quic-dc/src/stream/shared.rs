@@ -46,6 +46,10 @@ const COMPLETION_RETRY: Duration = Duration::from_millis(10);
 /// Timers that are due are served again no sooner than this, so that a deadline in the past cannot keep the worker busy
 const MIN_TIMER: Duration = Duration::from_millis(1);
 
+/// How soon a new stream is looked after, whatever it waits for: earlier than anything that its first packets arm. Most calls are over
+/// soon after, and an entry for the idle timeout would be left behind by each.
+const FIRST_LOOK: Duration = Duration::from_millis(4);
+
 /// No deadline is armed
 const DISARMED: u64 = u64::MAX;
 
@@ -345,6 +349,11 @@ impl Shared {
             );
         }
         self.settle(now);
+    }
+
+    /// Has the worker look after a new stream from now on
+    pub(crate) fn begin(&self, now: Timestamp) {
+        self.arm(now + FIRST_LOOK);
     }
 
     /// Arms the timer for what comes next, or lets the stream go once all is said

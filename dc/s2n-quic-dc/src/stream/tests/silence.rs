@@ -35,9 +35,7 @@ fn nothing_happens_after_an_exchange() {
     assert_silent(&mut pair);
 }
 
-#[test]
-fn nothing_happens_after_a_hundred_short_streams() {
-    let mut pair = Pair::new(Options::default());
+fn a_hundred_short_streams(pair: &mut Pair) {
     for _ in 0..100 {
         let (open, accept) = (pair.open(), pair.accept());
         pair.spawn("serve", async move {
@@ -52,7 +50,22 @@ fn nothing_happens_after_a_hundred_short_streams() {
         });
         assert_eq!(pair.block_on(response, SECOND), b"response");
     }
+}
+
+#[test]
+fn nothing_happens_after_a_hundred_short_streams() {
+    let mut pair = Pair::new(Options::default());
+    a_hundred_short_streams(&mut pair);
     assert_silent(&mut pair);
+}
+
+#[test]
+fn short_streams_leave_no_timer_for_their_idle_timeout() {
+    let mut pair = Pair::new(Options::default());
+    a_hundred_short_streams(&mut pair);
+    // the pools have given back what they had, and the timeout of 30 s is still to come
+    pair.run_for(20 * SECOND);
+    assert_eq!(pair.next_event(), None);
 }
 
 #[test]
