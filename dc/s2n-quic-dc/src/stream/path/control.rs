@@ -54,12 +54,13 @@ const MIN_DATAGRAMS: u64 = 4;
 /// the window knows nothing, do not bring a path to a stop
 const MIN_WINDOW: u64 = 16 * 1450;
 
-/// Bytes that are never exceeded on a short path: about what a receive buffer of the system's usual 4 MiB limit holds once the kernel's
-/// bookkeeping is counted
-const MAX_WINDOW: u64 = 2 << 20;
+/// Bytes that are never exceeded on a short path: all of it may wait in the receiver's buffer, and whatever comes next waits for it. A
+/// receive buffer of the system's usual 4 MiB limit holds twice as much once the kernel's bookkeeping is counted, and a megabyte is as
+/// fast: four turns that are each long enough to find their streams warm.
+const MAX_WINDOW: u64 = 1 << 20;
 
 /// A path that is longer than this holds more, by as much as it is longer: what is on the way is in nobody's buffer
-const SHORT_PATH: Duration = Duration::from_millis(1);
+const SHORT_PATH: Duration = Duration::from_micros(500);
 
 /// Bytes that are never exceeded on any path
 const MAX_LONG_WINDOW: u64 = 64 << 20;
@@ -183,12 +184,15 @@ impl Control {
         burst.min(self.congestion.window() / 4)
     }
 
-    /// Bytes of one turn: what a writer makes at once, so that all but the first batch find its stream warm, but many turns to a window, so
-    /// that each comes soon
+    /// Bytes of one turn: one transmission, or if it is the size of a send that limits those, and not the time that they take, what a writer
+    /// makes at once, so that all but the first find its stream warm
     pub(super) fn turn(&self) -> u64 {
         let batch = self.batch();
+        if batch < u64::from(self.limits.max_burst) {
+            return batch;
+        }
         let batches = MAX_BATCHES_PER_POLL as u64 * batch;
-        batches.min(self.congestion.window() / 8).max(batch)
+        batches.min(self.congestion.window() / 4)
     }
 
     pub(super) fn schedule(&mut self, len: u32, now: Timestamp) -> Timestamp {

@@ -106,8 +106,8 @@ fn a_turn_is_a_quarter_of_a_small_window_and_what_a_writer_makes_at_once_of_a_la
     for _ in 0..10_000 {
         acknowledge(&mut fast, 10_000, 10_100);
         let (turn, window) = (fast.turn(), fast.window());
-        assert!(turn <= fast.batch().max(window / 8));
-        assert!(fast.batch() <= u64::from(BATCH).min(window / 4));
+        assert!(turn <= window / 4);
+        assert_eq!(fast.batch(), turn.min(u64::from(BATCH)));
         turns.push(turn);
     }
     assert!(turns.is_sorted());
@@ -116,9 +116,23 @@ fn a_turn_is_a_quarter_of_a_small_window_and_what_a_writer_makes_at_once_of_a_la
 }
 
 #[test]
+fn a_turn_is_one_burst_where_time_limits_it() {
+    let limits = Limits {
+        max_rate: Some(10_000_000),
+        ..LIMITS
+    };
+    let mut slow = Control::new(MTU, limits);
+    for step in 0..1000 {
+        acknowledge(&mut slow, step * 1000, (step + 1) * 1000);
+    }
+    assert_eq!((slow.batch(), slow.turn()), (2900, 2900));
+}
+
+#[test]
 fn only_a_long_path_may_hold_more_than_a_receive_buffer() {
     let millis = Duration::from_millis;
-    assert_eq!(max_window(Duration::ZERO), 2 << 20);
+    assert_eq!(max_window(Duration::ZERO), 1 << 20);
+    assert_eq!(max_window(millis(1) / 2), 1 << 20);
     assert_eq!(max_window(millis(1)), 2 << 20);
     assert_eq!(max_window(millis(5)), 10 << 20);
     assert_eq!(max_window(millis(300)), 64 << 20);
