@@ -56,9 +56,7 @@ async fn a_stream_that_is_only_opened_is_announced_by_its_first_write() {
     let pair = Pair::new().await;
 
     let (handshake_addr, acceptor_addr) = (pair.handshake_addr(), pair.acceptor_addr());
-    let opening = pair
-        .client
-        .open_udp(handshake_addr, acceptor_addr, name());
+    let opening = pair.client.open_udp(handshake_addr, acceptor_addr, name());
     let mut stream = opening.await.unwrap();
     assert_eq!(pair.client.metrics().packets_sent, 0);
     let mut announced = pair.connect().await.unwrap();

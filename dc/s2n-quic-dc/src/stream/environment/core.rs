@@ -400,13 +400,19 @@ impl Core {
     pub(crate) fn reclaim(&self, shard: &Shard, now: Timestamp) -> Wakes {
         // first, so that a writer which finds the watch going on is seen below
         shard.is_watching_paths.store(false, Ordering::Release);
+        let mut paths: Vec<_> = {
+            let paths = self.paths.lock();
+            paths.iter().map(|(id, path)| (*id, path.clone())).collect()
+        };
+        // whatever the order of the table is
+        paths.sort_unstable_by_key(|(id, _)| *id);
         let mut wakes = Wakes::default();
         let mut has_waiters = false;
-        self.for_each_path(|path| {
+        for (_, path) in paths {
             let (more, has) = path.reclaim(now);
             wakes.append(more);
             has_waiters |= has;
-        });
+        }
         if has_waiters {
             self.watch_paths(shard, now);
         }
