@@ -62,7 +62,7 @@ impl ServerEnd {
     async fn bind(config: &ServerConfig, identity: &Identity) -> Result<Self, StartError> {
         let handshake = psk::server::Provider::builder()
             .with_mtu(mtu::packet_size(config.mtu, config.listen.ip())?)
-            .with_initial_data_window(256 << 10)
+            .with_initial_data_window(FIRST_FLIGHT)
             .start(
                 config.listen,
                 identity.tls(),
@@ -221,6 +221,10 @@ fn first_routable(mut addresses: impl Iterator<Item = IpAddr>) -> Option<IpAddr>
 
 /// Path secrets that a server has room for: one for each of its clients, and some for renewed handshakes.
 const SECRETS: usize = 4096;
+
+/// Bytes that a client may send before the server reads: as many as a workload writes at once. The handshake's default follows the MTU,
+/// and at 1450 it is ten datagrams, which is a round trip for each stream that has more to say.
+const FIRST_FLIGHT: u64 = 256 << 10;
 
 /// How often free ports are asked for. Arbitrary: each attempt fails only if the next port happens to be in use.
 const ATTEMPTS: u32 = 16;

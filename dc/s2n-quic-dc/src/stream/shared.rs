@@ -46,8 +46,8 @@ const COMPLETION_RETRY: Duration = Duration::from_millis(10);
 /// Timers that are due are served again no sooner than this, so that a deadline in the past cannot keep the worker busy
 const MIN_TIMER: Duration = Duration::from_millis(1);
 
-/// How soon a new stream is looked after, whatever it waits for: earlier than anything that its first packets arm. Most calls are over
-/// soon after, and an entry for the idle timeout would be left behind by each.
+/// How soon a new stream is looked after, whatever it waits for: before its first packet is probed for, so that this arms nothing more. Most
+/// calls are over by then, and each would leave an entry for its idle timeout behind.
 const FIRST_LOOK: Duration = Duration::from_millis(4);
 
 /// No deadline is armed

@@ -7,13 +7,13 @@
 use crate::{
     credentials::Credentials,
     packet::{secret_control, Packet},
-    stream::shared::TAG_LEN,
+    stream::{environment::routes::NOBODY, shared::TAG_LEN},
 };
 use s2n_codec::DecoderBufferMut;
 use s2n_quic_core::varint::VarInt;
 
-/// A queue id of zero asks the acceptor, by credentials
-pub(crate) const ACCEPTOR: u64 = 0;
+/// The id of no queue: a packet with it asks the acceptor, by credentials
+pub(crate) const ACCEPTOR: u64 = NOBODY;
 
 /// Where a packet goes
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -77,7 +77,7 @@ impl Timers {
 mod tests {
     use super::*;
 
-    /// A thousand calls a second leave thirty thousand of them behind with an idle timeout of 30 s
+    /// A thousand streams a second that are open for more than a moment leave thirty thousand of them behind with an idle timeout of 30 s
     #[test]
     fn what_a_stream_leaves_behind_owns_nothing_and_is_small() {
         assert!(!core::mem::needs_drop::<Entry>());

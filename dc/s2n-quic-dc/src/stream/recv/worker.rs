@@ -49,7 +49,10 @@ pub(super) fn open_packets<B: writer::Storage>(
         };
         let (remote, ecn) = (train.remote, train.ecn);
         let mut is_over = false;
-        while let Some(bytes) = train.packets.first_mut().filter(|_| !is_over) {
+        while !is_over {
+            let Some(bytes) = train.packets.first_mut() else {
+                break;
+            };
             let before = dest.remaining_capacity();
             let received = Received { bytes, remote, ecn };
             if let Err(error) = recv.on_packet(received, dest, shared, now) {
