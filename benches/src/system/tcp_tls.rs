@@ -195,9 +195,10 @@ impl transport::Stream for Stream {
     async fn write(&mut self, data: [&[u8]; 2], is_fin: bool) -> io::Result<usize> {
         let tls = self.tls()?;
         let whole = data.map(<[u8]>::len).iter().sum();
-        let len = match whole {
-            0 => 0,
-            _ => tls.write_vectored(&data.map(io::IoSlice::new)).await?,
+        let len = match data {
+            [[], []] => 0,
+            [slice, []] | [[], slice] => tls.write(slice).await?,
+            slices => tls.write_vectored(&slices.map(io::IoSlice::new)).await?,
         };
         if len < whole {
             return Ok(len);
