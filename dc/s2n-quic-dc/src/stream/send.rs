@@ -7,6 +7,7 @@ pub(crate) mod flow;
 mod loss;
 mod queue;
 pub(crate) mod state;
+mod turn;
 pub(crate) mod worker;
 
 pub use published_dc::stream::send::{Error, ErrorKind};

@@ -5,16 +5,11 @@
 //! The one rule: bytes are taken from the caller's buffer only in the poll that reports them, so a write that is dropped while
 //! it waits has taken nothing.
 
-use super::{
-    flow::Blocked,
-    queue::{self, Batch},
-    state::{Phase, State},
-    Error, ErrorKind,
-};
+use super::{flow::Blocked, state::Phase, turn::Turn, Error, ErrorKind};
 use crate::{
     credentials,
     event::{self, builder},
-    socket::pool::{Class, Waiter},
+    socket::pool::Waiter,
     stream::{
         application::Handle,
         events::Event,
@@ -218,7 +213,7 @@ impl<Sub: event::Subscriber> Writer<Sub> {
             let turn = Turn {
                 send: &mut send,
                 waiter: &mut self.waiter,
-                handle: &self.handle,
+                shared,
                 allowance: &mut allowance,
                 batches: left,
                 now,
@@ -341,121 +336,6 @@ impl<Sub: event::Subscriber> Writer<Sub> {
             }),
         };
         shared.publish(now, event);
-    }
-}
-
-/// One batch of one write
-struct Turn<'a, Sub: event::Subscriber> {
-    send: &'a mut State,
-    waiter: &'a mut Waiter,
-    handle: &'a Handle<Sub>,
-    /// What this poll has taken of the path's window and not used
-    allowance: &'a mut Allowance,
-    /// How many batches the poll may still make
-    batches: usize,
-    now: Timestamp,
-}
-
-impl<Sub: event::Subscriber> Turn<'_, Sub> {
-    /// Asks for each kind of credit in turn, and sends once it has all
-    fn poll<S: reader::storage::Infallible>(
-        self,
-        cx: &mut Context<'_>,
-        buf: &mut S,
-        is_fin: bool,
-    ) -> Poll<Result<usize, Error>> {
-        let Self {
-            send,
-            waiter,
-            handle,
-            allowance,
-            batches,
-            now,
-        } = self;
-        let shared = &handle.shared;
-        if send.sealer.needs_update() {
-            // a receiver opens two phases only, so nothing of the old one may be left to retransmit
-            if send.unacknowledged > 0 {
-                send.block(Blocked::KeyUpdate, cx.waker());
-                return Poll::Pending;
-            }
-            shared
-                .events
-                .update_sealer(&mut send.sealer, shared.clock());
-        }
-        if is_fin && buf.buffer_is_empty() {
-            // the end needs neither credit nor a turn
-            send.transmit_end(shared, now);
-            return Poll::Ready(Ok(0));
-        }
-        let credit = loop {
-            match send.flow.available(buf.buffered_len() as u64) {
-                Ok(credit) => break credit as usize,
-                Err(Blocked::Pending) => {
-                    send.block(Blocked::Pending, cx.waker());
-                    if send.completions.register(cx.waker()) {
-                        return Poll::Pending;
-                    }
-                    send.on_completions(shared);
-                }
-                Err(blocked) => {
-                    send.block(blocked, cx.waker());
-                    return Poll::Pending;
-                }
-            }
-        };
-        if send.is_stalled() {
-            send.block(Blocked::Silence, cx.waker());
-            return Poll::Pending;
-        }
-        let datagram_len = shared.datagram_len();
-        let want = queue::window_for(credit, datagram_len, 1);
-        // crumbs of a turn go back: small batches halve the throughput
-        if allowance.bytes <= want.min(allowance.batch) / 2 {
-            let turn = queue::window_for(credit, datagram_len, batches);
-            let is_opening = send.is_opening();
-            let (taken, more) = shared.path.poll_take(
-                shared.flow,
-                turn - allowance.bytes,
-                is_opening,
-                cx.waker(),
-                now,
-            );
-            send.wakes.append(more);
-            match taken {
-                Poll::Ready(Allowance { bytes, batch }) => {
-                    allowance.bytes += bytes;
-                    allowance.batch = batch;
-                }
-                Poll::Pending => {
-                    send.block(Blocked::Path, cx.waker());
-                    return Poll::Pending;
-                }
-            }
-        }
-        let taken = want.min(allowance.bytes).min(allowance.batch);
-        let pool = shared.pool();
-        let len = (taken as usize).max(datagram_len);
-        let class = Class::for_len(len, pool.config()).unwrap_or(Class::Burst);
-        let descriptor = match pool.poll_alloc(class, waiter, cx) {
-            Poll::Ready(descriptor) => descriptor,
-            Poll::Pending => {
-                send.block(Blocked::Pool, cx.waker());
-                return Poll::Pending;
-            }
-        };
-        let batch = Batch {
-            payload: buf,
-            is_fin,
-            credit,
-            window: taken,
-            descriptor,
-        };
-        let sent = send.transmit(batch, shared, now);
-        if sent.is_ok() {
-            allowance.bytes -= taken;
-        }
-        Poll::Ready(sent)
     }
 }
 
