@@ -20,7 +20,7 @@ use quinn::{
 };
 use s2n_quic_dc_perf::{
     measure::Sample,
-    transport::{self, poll_read_from, Ends, Probe},
+    transport::{self, len_of, poll_read_from, write_to, Ends, Probe},
 };
 use socket::Limited;
 use std::{
@@ -196,15 +196,8 @@ impl Stream {
 impl transport::Stream for Stream {
     /// Both slices are copied into the connection's buffer, which is sent when the connection's task has its turn
     async fn write(&mut self, data: [&[u8]; 2], is_fin: bool) -> io::Result<usize> {
-        let mut len = 0;
-        for slice in data.into_iter().filter(|slice| !slice.is_empty()) {
-            let taken = self.send.write(slice).await?;
-            len += taken;
-            if taken < slice.len() {
-                return Ok(len);
-            }
-        }
-        if is_fin {
+        let len = write_to(&mut self.send, data).await?;
+        if is_fin && len == len_of(data) {
             self.send.finish()?;
             self.is_finished = true;
         }

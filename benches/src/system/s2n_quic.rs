@@ -21,7 +21,7 @@ use s2n_quic::{
 };
 use s2n_quic_dc_perf::{
     measure::Sample,
-    transport::{self, poll_read_from, Ends, Probe},
+    transport::{self, len_of, poll_read_from, write_to, Ends, Probe},
 };
 use std::{
     io,
@@ -32,7 +32,6 @@ use std::{
     },
     task::{Context, Poll},
 };
-use tokio::io::AsyncWriteExt as _;
 
 /// Starts servers and clients, and connects each client to each server.
 ///
@@ -195,15 +194,8 @@ pub struct Stream {
 impl transport::Stream for Stream {
     /// Both slices are copied into the connection's buffer, which is sent when the connection's task has its turn
     async fn write(&mut self, data: [&[u8]; 2], is_fin: bool) -> io::Result<usize> {
-        let mut len = 0;
-        for slice in data.into_iter().filter(|slice| !slice.is_empty()) {
-            let taken = self.stream.write(slice).await?;
-            len += taken;
-            if taken < slice.len() {
-                return Ok(len);
-            }
-        }
-        if is_fin {
+        let len = write_to(&mut self.stream, data).await?;
+        if is_fin && len == len_of(data) {
             self.stream.finish()?;
         }
         Ok(len)

@@ -194,13 +194,12 @@ impl Stream {
 impl transport::Stream for Stream {
     async fn write(&mut self, data: [&[u8]; 2], is_fin: bool) -> io::Result<usize> {
         let tls = self.tls()?;
-        let whole = data.map(<[u8]>::len).iter().sum();
         let len = match data {
             [[], []] => 0,
             [slice, []] | [[], slice] => tls.write(slice).await?,
             slices => tls.write_vectored(&slices.map(io::IoSlice::new)).await?,
         };
-        if len < whole {
+        if len < transport::len_of(data) {
             return Ok(len);
         }
         if is_fin {

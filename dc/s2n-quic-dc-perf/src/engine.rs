@@ -90,9 +90,12 @@ pub async fn run<C: Client>(
         }
     };
     let elapsed = start.elapsed();
-    if end == End::Completed {
-        plan.check(bulk.join_all().await);
-        plan.check(calls.join_all().await);
+    for slots in [&mut bulk, &mut calls] {
+        // since the last tick
+        plan.check(match end {
+            End::Completed => slots.join_all().await,
+            End::TimedOut | End::Interrupted => slots.join_ended(),
+        });
     }
     let left = bulk.running() + calls.running();
     if end == End::TimedOut {

@@ -13,7 +13,7 @@ use std::{
     pin::Pin,
     task::{ready, Context, Poll},
 };
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// One client's way to one peer. Clones share it.
 pub trait Client: Clone + Send + Sync + 'static {
@@ -80,7 +80,7 @@ pub async fn write_all<S: Stream>(
         let len = stream.write(data, is_fin).await?;
         on_bytes(len as u64);
         data = rest(data, len);
-        if data.iter().all(|slice| slice.is_empty()) {
+        if len_of(data) == 0 {
             return Ok(());
         }
     }
@@ -130,6 +130,33 @@ pub fn poll_read_from<R: AsyncRead + Unpin>(
     let mut buffer = ReadBuf::new(buffer);
     ready!(Pin::new(reader).poll_read(cx, &mut buffer))?;
     Poll::Ready(Ok(buffer.filled().len()))
+}
+
+/// [`Stream::write`] without the end, for those whose streams are tokio's and copy what they take: all of `data`, or as much as there
+/// is room for.
+///
+/// # Errors
+///
+/// Those of the stream.
+pub async fn write_to<W: AsyncWrite + Unpin>(
+    writer: &mut W,
+    data: [&[u8]; 2],
+) -> io::Result<usize> {
+    let mut len = 0;
+    for slice in data.into_iter().filter(|slice| !slice.is_empty()) {
+        let taken = poll_fn(|cx| Pin::new(&mut *writer).poll_write(cx, slice)).await?;
+        len += taken;
+        if taken < slice.len() {
+            break;
+        }
+    }
+    Ok(len)
+}
+
+/// Bytes of both slices.
+#[must_use]
+pub fn len_of(data: [&[u8]; 2]) -> usize {
+    data.map(<[u8]>::len).iter().sum()
 }
 
 /// Accepts streams.

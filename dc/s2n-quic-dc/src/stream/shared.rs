@@ -252,15 +252,6 @@ impl Shared {
         self.address.on_answered();
     }
 
-    /// Takes in a control packet; for the socket worker
-    pub(crate) fn on_control_packet(
-        self: &Arc<Self>,
-        received: Received<'_>,
-        now: Timestamp,
-    ) -> Wakes {
-        send::worker::on_control_packet(self, received, now)
-    }
-
     /// The peer closed its end: what that means for the reading half
     pub(crate) fn on_peer_closed(&self, kind: send::ErrorKind, now: Timestamp) -> Wakes {
         // the receiving half comes first in the lock order, so it is told through the inbox

@@ -229,14 +229,12 @@ impl Iterator for Segments {
     type Item = Segment;
 
     fn next(&mut self) -> Option<Segment> {
-        let node = self.node.take()?;
-        let start = self.rest.start;
-        let len = self.segment_len.min(self.rest.len());
-        self.rest.start += len;
-        if !self.rest.is_empty() {
-            self.node = Some(node.share());
-        }
-        Some(Segment { node, start, len })
+        let Self { node, rest, .. } = self.split_to(1);
+        Some(Segment {
+            node: node?,
+            start: rest.start,
+            len: rest.len(),
+        })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -23,6 +23,7 @@ use crate::{
         environment::core::{Core, Opening, Shard},
         path::Wakes,
         recv::shared::Incoming,
+        send,
         shared::{self, Shared},
     },
 };
@@ -126,23 +127,15 @@ impl Dispatcher {
 
     /// Takes in the first packet of the train, or begins a run with it
     fn route(&mut self, route: Route, train: &mut Incoming, now: Timestamp) -> Option<Run> {
-        if let Route::Stream {
-            queue_id,
-            credentials,
-            ..
-        } = route
-        {
-            let key = Key::new(queue_id, credentials);
-            if let Some(shared) = self.find(key) {
-                let len = 1;
-                return Some(Run { key, shared, len });
-            }
-        }
-        let mut first = train.split_to(1);
-        let remote = first.remote;
-        let bytes = first.packets.get_mut(0)?;
+        let (remote, ecn) = (train.remote, train.ecn);
+        let bytes = train.packets.first_mut()?;
         let dropped = &self.core.counters.dropped;
         match route {
+            Route::Stream {
+                queue_id,
+                credentials,
+                source_queue_id,
+            } => return self.route_data(queue_id, credentials, source_queue_id, train, now),
             Route::Drop(Reason::Undecodable) => dropped.undecodable.add(1),
             Route::Drop(Reason::Unexpected) => dropped.unexpected.add(1),
             Route::SecretControl => {
@@ -156,42 +149,46 @@ impl Dispatcher {
                 source_queue_id,
             } => match self.core.stream(queue_id) {
                 Some(shared) => {
-                    let received = shared::Received {
-                        bytes,
-                        remote,
-                        ecn: first.ecn,
-                    };
-                    self.wakes.append(shared.on_control_packet(received, now));
+                    let received = shared::Received { bytes, remote, ecn };
+                    let wakes = send::worker::on_control_packet(&shared, received, now);
+                    self.wakes.append(wakes);
                 }
                 // late, and no news
                 None if self.is_over(queue_id) => {}
                 None => self.on_unroutable(&credentials, source_queue_id, remote, now),
             },
-            Route::Stream {
-                queue_id,
-                credentials,
-                source_queue_id,
-            } => match Key::new(queue_id, credentials) {
-                Key::Opening(_) => match self.core.opened(&credentials) {
-                    Some(queue_id) => drop(self.answer_for(queue_id, bytes, now)),
-                    None => self.accept(credentials, source_queue_id, first, now),
-                },
-                Key::Queue(queue_id) => {
-                    if !self.answer_for(queue_id, bytes, now) {
-                        self.on_unroutable(&credentials, source_queue_id, remote, now);
-                    }
-                }
-            },
         }
+        train.packets.advance(1);
         None
     }
 
-    fn find(&self, key: Key) -> Option<Arc<Shared>> {
+    fn route_data(
+        &mut self,
+        queue_id: u64,
+        credentials: Credentials,
+        source_queue_id: Option<VarInt>,
+        train: &mut Incoming,
+        now: Timestamp,
+    ) -> Option<Run> {
+        let key = Key::new(queue_id, credentials);
         let queue_id = match key {
-            Key::Queue(queue_id) => queue_id,
-            Key::Opening(credentials) => self.core.opened(&credentials)?,
+            Key::Queue(queue_id) => Some(queue_id),
+            Key::Opening(credentials) => self.core.opened(&credentials),
         };
-        self.core.stream(queue_id)
+        if let Some(shared) = queue_id.and_then(|id| self.core.stream(id)) {
+            let len = 1;
+            return Some(Run { key, shared, len });
+        }
+        let mut first = train.split_to(1);
+        let Some(queue_id) = queue_id else {
+            self.accept(credentials, source_queue_id, first, now);
+            return None;
+        };
+        let is_answered = self.answer_for(queue_id, first.packets.first_mut()?, now);
+        if !is_answered && matches!(key, Key::Queue(_)) {
+            self.on_unroutable(&credentials, source_queue_id, first.remote, now);
+        }
+        None
     }
 
     /// Leaves the first packets of the train with their stream

@@ -43,12 +43,12 @@ pub(super) fn open_packets<B: writer::Storage>(
     let is_full = |dest: &B| had_room && !dest.has_remaining_capacity();
     let mut count = 0;
     recv.read(dest);
-    while count < MAX_PACKETS_PER_POLL && !is_full(dest) {
+    let mut is_over = is_full(dest);
+    while !is_over {
         let Some(mut train) = next_train(recv, shared, now) else {
             break;
         };
         let (remote, ecn) = (train.remote, train.ecn);
-        let mut is_over = false;
         while !is_over {
             let Some(bytes) = train.packets.first_mut() else {
                 break;
@@ -68,9 +68,6 @@ pub(super) fn open_packets<B: writer::Storage>(
         }
         if !train.packets.is_empty() {
             recv.backlog.push_front(train);
-        }
-        if is_over {
-            break;
         }
     }
     count
