@@ -126,13 +126,14 @@ impl Wakes {
 impl Path {
     /// A path about which nothing is known
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
+        let control = Control::new(DATAGRAM_LEN, limits);
         Arc::new(Self {
+            admission: Admission::new(control.max_openings()),
             state: Mutex::new(State {
                 window: Window::default(),
-                control: Control::new(DATAGRAM_LEN, limits),
+                control,
                 holding: Wakes::default(),
             }),
-            admission: Admission::default(),
         })
     }
 
@@ -234,6 +235,9 @@ impl Path {
         state.window.release(released);
         let mut wakes = state.grants(now);
         wakes.append(core::mem::take(&mut state.holding));
+        let max_openings = state.control.max_openings();
+        drop(state);
+        wakes.push(self.admission.set_max_speaking(max_openings));
         wakes
     }
 

@@ -247,6 +247,13 @@ impl Shared {
         }
     }
 
+    /// The first packet is about to be made, or to wait for its turn
+    pub(crate) fn speak(&self) {
+        if let Some(permit) = &mut *self.permit.lock() {
+            permit.speak();
+        }
+    }
+
     /// The peer proved that it has seen an answer of ours
     pub(crate) fn on_answered(&self) {
         self.address.on_answered();

@@ -6,6 +6,10 @@
 //! while the distance from the oldest key id that the peer has not confirmed to the next one stays well below that; further opens
 //! wait in order. A confirmation, a failure or a drop frees the place.
 //!
+//! Of those that have something to say only so many are opened as the path can have on the way: more would not be served sooner, and whoever
+//! opens, keeps and ends a thousand streams at once finds each of them cold. Streams of which nothing was written do not count, so
+//! that an application may open some before it writes to any.
+//!
 //! The one rule: the key id is taken under the same lock that checks the distance, so ids are handed out in the order of the waiters.
 
 use core::{
@@ -16,7 +20,10 @@ use core::{
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeSet, VecDeque},
-    sync::Arc,
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        Arc,
+    },
 };
 
 /// How far the next key id may be from the oldest unconfirmed one
@@ -25,9 +32,13 @@ use std::{
 /// network reorders.
 const MAX_DISTANCE: u64 = 512;
 
-#[derive(Clone, Default)]
-pub(crate) struct Admission {
-    state: Arc<Mutex<State>>,
+#[derive(Clone)]
+pub(crate) struct Admission(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    /// Streams that may be [speaking](Permit::speak) at once; changed with the round trip, and read under the lock
+    max_speaking: AtomicU64,
 }
 
 #[derive(Default)]
@@ -35,6 +46,8 @@ struct State {
     /// One more than the largest key id that was taken
     next: u64,
     unconfirmed: BTreeSet<u64>,
+    /// Those of them that have something to say
+    speaking: u64,
     waiters: VecDeque<(u64, Waker)>,
     next_ticket: u64,
 }
@@ -45,9 +58,29 @@ pub(crate) struct Permit {
     /// `None` once the place is free
     admission: Option<Admission>,
     key_id: u64,
+    is_speaking: bool,
 }
 
 impl Admission {
+    /// At most `max_speaking` streams that are written to may be unconfirmed
+    pub(crate) fn new(max_speaking: u64) -> Self {
+        Self(Arc::new(Shared {
+            state: Mutex::default(),
+            max_speaking: AtomicU64::new(max_speaking),
+        }))
+    }
+
+    /// The path has become shorter or longer. Returns whom to wake.
+    pub(crate) fn set_max_speaking(&self, max_speaking: u64) -> Option<Waker> {
+        // most calls change nothing
+        if self.0.max_speaking.load(Ordering::Relaxed) == max_speaking {
+            return None;
+        }
+        self.0.max_speaking.store(max_speaking, Ordering::Relaxed);
+        // after the change: an open either is seen to wait, or has seen it
+        self.0.next_waker(&self.0.state.lock())
+    }
+
     /// Waits until a stream may be opened, then has `take` take a key id
     ///
     /// `take` returns the id beside whatever came with it, or an error that is passed on. Cancel safe: a waiter that is dropped
@@ -65,30 +98,33 @@ impl Admission {
 
     /// Key ids taken and not yet confirmed, and opens that wait
     pub(crate) fn depth(&self) -> (usize, usize) {
-        let state = self.state.lock();
+        let state = self.0.state.lock();
         (state.unconfirmed.len(), state.waiters.len())
     }
 
-    fn release(&self, key_id: u64) -> Option<Waker> {
-        let mut state = self.state.lock();
+    fn release(&self, key_id: u64, is_speaking: bool) -> Option<Waker> {
+        let mut state = self.0.state.lock();
         state.unconfirmed.remove(&key_id);
-        state.next_waker()
+        state.speaking -= u64::from(is_speaking);
+        self.0.next_waker(&state)
     }
 }
 
-impl State {
-    fn has_room(&self) -> bool {
-        self.unconfirmed
+impl Shared {
+    fn has_room(&self, state: &State) -> bool {
+        let is_near = state
+            .unconfirmed
             .first()
-            .is_none_or(|oldest| self.next.saturating_sub(*oldest) < MAX_DISTANCE)
+            .is_none_or(|oldest| state.next.saturating_sub(*oldest) < MAX_DISTANCE);
+        is_near && state.speaking < self.max_speaking.load(Ordering::Relaxed)
     }
 
     /// The waker of the open whose turn it is, if it may go on
-    fn next_waker(&self) -> Option<Waker> {
-        if !self.has_room() {
+    fn next_waker(&self, state: &State) -> Option<Waker> {
+        if !self.has_room(state) {
             return None;
         }
-        self.waiters.front().map(|(_, waker)| waker.clone())
+        state.waiters.front().map(|(_, waker)| waker.clone())
     }
 }
 
@@ -107,13 +143,14 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let (result, waker) = {
-            let mut guard = this.admission.state.lock();
+            let shared = &*this.admission.0;
+            let mut guard = shared.state.lock();
             let state = &mut *guard;
             let is_next = match state.waiters.front() {
                 None => true,
                 Some((first, _)) => Some(*first) == this.ticket,
             };
-            if !is_next || !state.has_room() {
+            if !is_next || !shared.has_room(state) {
                 match state
                     .waiters
                     .iter_mut()
@@ -135,10 +172,14 @@ where
             let result = (this.take)().map(|(value, key_id)| {
                 state.next = state.next.max(key_id + 1);
                 state.unconfirmed.insert(key_id);
-                let admission = Some(this.admission.clone());
-                (value, Permit { admission, key_id })
+                let permit = Permit {
+                    admission: Some(this.admission.clone()),
+                    key_id,
+                    is_speaking: false,
+                };
+                (value, permit)
             });
-            (result, state.next_waker())
+            (result, shared.next_waker(state))
         };
         // the next one may go on as well: each waiter passes the turn, so a release wakes one and not all
         if let Some(waker) = waker {
@@ -152,9 +193,10 @@ impl<F> Drop for Opening<F> {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket else { return };
         let waker = {
-            let mut state = self.admission.state.lock();
+            let shared = &*self.admission.0;
+            let mut state = shared.state.lock();
             state.waiters.retain(|(waiting, _)| *waiting != ticket);
-            state.next_waker()
+            shared.next_waker(&state)
         };
         if let Some(waker) = waker {
             waker.wake();
@@ -163,6 +205,15 @@ impl<F> Drop for Opening<F> {
 }
 
 impl Permit {
+    /// The stream has something to say, and counts until the peer has confirmed it
+    pub(crate) fn speak(&mut self) {
+        let Some(admission) = self.admission.as_ref().filter(|_| !self.is_speaking) else {
+            return;
+        };
+        self.is_speaking = true;
+        admission.0.state.lock().speaking += 1;
+    }
+
     /// The peer knows the key id. Returns whom to wake, for callers that hold locks.
     pub(crate) fn confirm(mut self) -> Option<Waker> {
         self.free()
@@ -170,7 +221,7 @@ impl Permit {
 
     fn free(&mut self) -> Option<Waker> {
         let admission = self.admission.take()?;
-        admission.release(self.key_id)
+        admission.release(self.key_id, self.is_speaking)
     }
 }
 

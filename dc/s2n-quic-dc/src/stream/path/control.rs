@@ -65,6 +65,10 @@ const SHORT_PATH: Duration = Duration::from_micros(500);
 /// Bytes that are never exceeded on any path
 const MAX_LONG_WINDOW: u64 = 64 << 20;
 
+/// Streams whose first packet may be on the way at once, in a datacenter. Of 1000 calls at once on two processors, 16 to 128 that are open make a
+/// third more in a second than 512.
+const MAX_OPENINGS: u64 = 128;
+
 /// How long a stream that has received everything answers to repetitions of the last packet, at the least. Streams that end in this time
 /// take memory.
 const MIN_TIME_WAIT: Duration = Duration::from_millis(50);
@@ -269,6 +273,11 @@ impl Control {
         max.min(needed)
     }
 
+    /// Streams whose first packet may be on the way
+    pub(super) fn max_openings(&self) -> u64 {
+        max_openings(self.rtt.min_rtt())
+    }
+
     /// A packet was lost, in either direction
     pub(super) fn note_loss(&mut self) {
         let debt = self.loss_debt + ACKNOWLEDGED_PER_LOSS;
@@ -383,6 +392,13 @@ fn max_window(min_rtt: Duration) -> u64 {
     let short = SHORT_PATH.as_micros() as u64;
     let micros = (min_rtt.as_micros() as u64).max(short);
     (MAX_WINDOW.saturating_mul(micros) / short).min(MAX_LONG_WINDOW)
+}
+
+/// The same 64 000 in a second where the shortest round trip, `min_rtt`, is longer than a datacenter's
+fn max_openings(min_rtt: Duration) -> u64 {
+    let usual = INITIAL_RTT.as_micros() as u64;
+    let micros = (min_rtt.as_micros() as u64).max(usual);
+    MAX_OPENINGS.saturating_mul(micros) / usual
 }
 
 #[cfg(all(test, not(loom)))]

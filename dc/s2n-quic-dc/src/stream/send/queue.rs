@@ -231,6 +231,9 @@ impl State {
             self.is_end_due = true;
             return;
         };
+        if self.is_opening() {
+            shared.speak();
+        }
         let batch = Batch {
             payload: &mut storage::Empty,
             is_fin: true,

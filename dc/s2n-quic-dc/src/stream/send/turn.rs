@@ -87,6 +87,9 @@ impl Turn<'_> {
         if allowance.bytes <= want.min(allowance.batch) / 2 {
             let turn = queue::window_for(credit, datagram_len, batches);
             let is_opening = send.is_opening();
+            if is_opening {
+                shared.speak();
+            }
             let (taken, more) = shared.path.poll_take(
                 shared.flow,
                 turn - allowance.bytes,

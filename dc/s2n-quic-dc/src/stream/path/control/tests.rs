@@ -140,6 +140,14 @@ fn only_a_long_path_may_hold_more_than_a_receive_buffer() {
 }
 
 #[test]
+fn as_many_streams_open_in_a_second_on_a_long_path() {
+    assert_eq!(max_openings(Duration::ZERO), MAX_OPENINGS);
+    assert_eq!(max_openings(INITIAL_RTT), MAX_OPENINGS);
+    assert_eq!(max_openings(10 * INITIAL_RTT), 10 * MAX_OPENINGS);
+    assert!(max_openings(Duration::MAX) > MAX_OPENINGS);
+}
+
+#[test]
 fn packets_are_lost_when_later_ones_of_other_streams_have_arrived() {
     let mut control = measured(2000);
     let early = control.probe_period(1);
