@@ -10,7 +10,11 @@
 //! In numbers: the window has a virtual time, the bytes that a flow has had which always wanted more. A flow that comes to wait gets a tag, the
 //! bytes that it has had itself, and the lowest tag is next. One that had little counts as being a quantum behind the virtual time: so much it
 //! may ask for and go ahead of all, and nobody saves up more. The time moves to the tag of each flow that is served, and by each taken
-//! byte's share among those that wait, so that one new flow after the other can't hold it.
+//! byte's share among those that wait or hold window, so that one new flow after the other can't hold it. If it moved faster than
+//! that, bulk would fall behind it by more than a quantum, and somebody new would come after bulk.
+//!
+//! Who asks for little, and would be next in line, does not wait for bulk to come back: it may exceed the window by a sixteenth. It is charged like
+//! everybody else, so that those who ask again and again get behind bulk, and wait with it.
 //!
 //! The one rule: `outstanding` changes only by what a flow took or gave back. Every byte that is taken is given back exactly
 //! once; [`Window::outstanding`] is zero when all flows are quiet.
@@ -24,6 +28,9 @@ use std::collections::{BTreeSet, VecDeque};
 /// How long a grant is set aside for a flow that does not come for it: far above what a task waits for a busy processor, far below
 /// what a peer takes for silence
 const GRANT_LIFETIME: Duration = Duration::from_millis(50);
+
+/// The part of the window by which those who ask for little may exceed it
+const OVERDRAFT: u64 = 16;
 
 /// Names a flow of one [`Window`]; stays valid until [`Window::remove`]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,13 +132,15 @@ impl<W> Window<W> {
     /// outstanding always has room, so that no datagram is larger than the window for ever.
     pub fn take(&mut self, id: FlowId, want: u64, quantum: u64, limit: u64) -> u64 {
         let want = want.min(quantum);
-        let has_room = self.has_room(want, quantum, limit);
-        let room = self.room(limit);
-        let has_waiters = self.has_waiters();
+        let limit = limit_for(want, limit);
+        let has_room = self.has_room(want, quantum, limit.bytes);
+        let room = self.room(limit.bytes);
+        let first = self.waiting.first().map(|place| place.tag);
         let floor = self.floor(quantum);
         let Some(flow) = &mut self.flows[id.0 as usize] else {
             return 0;
         };
+        let is_next = first.is_none_or(|tag| limit.is_small && flow.finish.max(floor) < tag);
         let taken = match flow.wait {
             Wait::Granted { bytes, .. } => {
                 flow.wait = Wait::No;
@@ -139,15 +148,19 @@ impl<W> Window<W> {
                 self.outstanding -= bytes - taken;
                 taken
             }
-            _ if has_waiters || !has_room => return 0,
+            _ if !is_next || !has_room => return 0,
             _ => {
                 let taken = want.min(room);
                 self.outstanding += taken;
                 taken
             }
         };
-        flow.finish = flow.finish.max(floor) + taken;
-        self.virtual_time += taken / (self.waiting.len() as u64 + 1);
+        let start = flow.finish.max(floor);
+        flow.finish = start + taken;
+        // whoever else holds window is about to want more, though it does not wait yet
+        let holding = self.outstanding.saturating_sub(taken) / quantum.max(1);
+        let share = taken / (self.waiting.len() as u64 + holding + 1);
+        self.virtual_time = self.virtual_time.max(start) + share;
         taken
     }
 
@@ -210,17 +223,17 @@ impl<W> Window<W> {
     pub fn grant(&mut self, quantum: u64, limit: u64, now: Timestamp) -> Option<W> {
         self.reclaim(now);
         let place = *self.waiting.first()?;
-        let room = self.room(limit);
-        let is_possible = |want: u64| self.has_room(want.min(quantum), quantum, limit);
         let flow = self.flows[place.flow as usize].as_ref()?;
         let &Wait::InLine { want, .. } = &flow.wait else {
             return None;
         };
-        if !is_possible(want) {
+        let want = want.min(quantum);
+        let limit = limit_for(want, limit).bytes;
+        if !self.has_room(want, quantum, limit) {
             return None;
         }
         self.waiting.pop_first();
-        let bytes = want.min(quantum).min(room);
+        let bytes = want.min(self.room(limit));
         self.next_ticket += 1;
         let number = self.next_ticket;
         let flow = self.flows[place.flow as usize].as_mut()?;
@@ -266,6 +279,22 @@ impl<W> Window<W> {
             return limit.max(1 << 16);
         }
         limit.saturating_sub(self.outstanding)
+    }
+}
+
+/// How far the window goes for somebody
+struct Limit {
+    bytes: u64,
+    /// He asks for little: at least two of his kind fit into what they may exceed the window by
+    is_small: bool,
+}
+
+fn limit_for(want: u64, limit: u64) -> Limit {
+    let overdraft = limit / OVERDRAFT;
+    let is_small = want <= overdraft / 2;
+    Limit {
+        bytes: if is_small { limit + overdraft } else { limit },
+        is_small,
     }
 }
 

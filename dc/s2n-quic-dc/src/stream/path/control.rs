@@ -7,8 +7,8 @@
 //! The one rule: it is plain data, changed by what happened and when, under the path's lock.
 
 use super::{Acknowledged, Departed};
-use crate::stream::send::application::MAX_BATCHES_PER_POLL;
-use core::time::Duration;
+use crate::{msg::segment, stream::send::application::MAX_BATCHES_PER_POLL};
+use core::{ops::RangeInclusive, time::Duration};
 use s2n_quic_core::{
     packet::number::PacketNumberSpace,
     recovery::{
@@ -65,9 +65,12 @@ const SHORT_PATH: Duration = Duration::from_micros(500);
 /// Bytes that are never exceeded on any path
 const MAX_LONG_WINDOW: u64 = 64 << 20;
 
-/// Streams whose first packet may be on the way at once, in a datacenter. Of 1000 calls at once on two processors, 16 to 128 that are open make a
-/// third more in a second than 512.
-const MAX_OPENINGS: u64 = 128;
+/// Streams whose first packet may be on the way at once at the least, and while no queue has formed. Of 1000 calls at once on two processors,
+/// 16 to 128 that are open make a tenth to a third more in a second than 512.
+const OPENINGS: RangeInclusive<u64> = 128..=512;
+
+/// Round trips that are longer than the shortest by this factor say that a queue has formed, on the way or in front of a busy processor
+const QUEUEING: u64 = 2;
 
 /// How long a stream that has received everything answers to repetitions of the last packet, at the least. Streams that end in this time
 /// take memory.
@@ -138,7 +141,9 @@ struct Probing {
 
 impl Control {
     pub(super) fn new(datagram_len: u16, limits: Limits) -> Self {
-        let max_burst = limits.max_burst;
+        // whole datagrams, as many as one send really carries
+        let datagrams = segment::fitting(limits.max_burst as usize, usize::from(datagram_len));
+        let max_burst = datagrams.max(1) as u32 * u32::from(datagram_len);
         let len = u64::from(datagram_len);
         Self {
             departures: Departures::new(u32::from(datagram_len), max_burst),
@@ -192,7 +197,7 @@ impl Control {
     /// makes at once, so that all but the first find its stream warm
     pub(super) fn turn(&self) -> u64 {
         let batch = self.batch();
-        if batch < u64::from(self.limits.max_burst) {
+        if batch < u64::from(self.departures.burst(None)) {
             return batch;
         }
         let batches = MAX_BATCHES_PER_POLL as u64 * batch;
@@ -275,7 +280,7 @@ impl Control {
 
     /// Streams whose first packet may be on the way
     pub(super) fn max_openings(&self) -> u64 {
-        max_openings(self.rtt.min_rtt())
+        max_openings(self.rtt.min_rtt(), self.rtt.smoothed_rtt())
     }
 
     /// A packet was lost, in either direction
@@ -394,11 +399,13 @@ fn max_window(min_rtt: Duration) -> u64 {
     (MAX_WINDOW.saturating_mul(micros) / short).min(MAX_LONG_WINDOW)
 }
 
-/// The same 64 000 in a second where the shortest round trip, `min_rtt`, is longer than a datacenter's
-fn max_openings(min_rtt: Duration) -> u64 {
-    let usual = INITIAL_RTT.as_micros() as u64;
-    let micros = (min_rtt.as_micros() as u64).max(usual);
-    MAX_OPENINGS.saturating_mul(micros) / usual
+/// As many as keep the path as busy as it is without the queue, as Vegas does with bytes (Brakmo, O'Malley and Peterson, SIGCOMM 1994): more would
+/// not be served sooner
+fn max_openings(min_rtt: Duration, smoothed_rtt: Duration) -> u64 {
+    let (least, most) = (*OPENINGS.start(), *OPENINGS.end());
+    let shortest = u128::from(most * QUEUEING) * min_rtt.as_micros();
+    let openings = shortest / smoothed_rtt.as_micros().max(1);
+    u64::try_from(openings).map_or(most, |openings| openings.clamp(least, most))
 }
 
 #[cfg(all(test, not(loom)))]

@@ -158,6 +158,116 @@ fn new_flows_one_after_the_other_do_not_starve_those_that_wait() {
     );
 }
 
+/// Flows that always want more and come for their grants a little later, as on a busy path; returns those that have the window just now
+fn busy(window: &mut Window<usize>, flows: &[FlowId]) -> VecDeque<usize> {
+    let mut granted = VecDeque::new();
+    for (index, flow) in flows.iter().enumerate() {
+        window.wait(*flow, QUANTUM, QUANTUM, index);
+    }
+    for _ in 0..1000 {
+        granted.extend(core::iter::from_fn(|| {
+            window.grant(QUANTUM, 4 * QUANTUM, at(0))
+        }));
+        let index = granted.pop_front().expect("room");
+        let taken = window.take(flows[index], QUANTUM, QUANTUM, 4 * QUANTUM);
+        window.release(taken);
+        window.wait(flows[index], QUANTUM, QUANTUM, index);
+    }
+    granted.extend(window.grant(QUANTUM, 4 * QUANTUM, at(0)));
+    granted
+}
+
+#[test]
+fn one_who_asks_for_little_does_not_wait_for_bulk_to_come_back() {
+    let mut window = Window::default();
+    let flows: Vec<_> = (0..10).map(|_| window.insert()).collect();
+    busy(&mut window, &flows);
+    let limit = 4 * QUANTUM;
+    assert!(window.has_waiters());
+    assert_eq!(window.outstanding(), limit);
+    let small = window.insert();
+    assert_eq!(window.take(small, 100, QUANTUM, limit), 100);
+    // by a sixteenth, and not by more
+    let mut taken = 100;
+    for _ in 0..1000 {
+        let another = window.insert();
+        let more = window.take(another, 100, QUANTUM, limit);
+        if more == 0 {
+            break;
+        }
+        taken += more;
+    }
+    assert!((limit / OVERDRAFT - 100..=limit / OVERDRAFT).contains(&taken));
+    let bulk = window.insert();
+    assert_eq!(window.take(bulk, QUANTUM, QUANTUM, limit), 0);
+}
+
+#[test]
+fn one_who_asks_for_little_is_next_after_many_turns_at_once() {
+    let mut window = Window::default();
+    let flows: Vec<_> = (0..9).map(|_| window.insert()).collect();
+    window.take_unchecked(2 * QUANTUM);
+    for (index, flow) in flows.iter().enumerate() {
+        window.wait(*flow, QUANTUM, QUANTUM, index);
+    }
+    window.release(QUANTUM);
+    serve(&mut window, &flows, 90 * QUANTUM);
+    // all but one have their turn before anybody comes to wait again
+    let limit = 8 * QUANTUM + window.outstanding();
+    let granted: Vec<_> = core::iter::from_fn(|| window.grant(QUANTUM, limit, at(0))).collect();
+    assert_eq!(granted.len(), 8);
+    for index in granted {
+        window.take(flows[index], QUANTUM, QUANTUM, limit);
+    }
+    assert!(window.has_waiters());
+    let small = window.insert();
+    assert_eq!(window.take(small, 100, QUANTUM, limit), 100);
+}
+
+#[test]
+fn those_who_ask_for_little_again_and_again_let_bulk_go_ahead() {
+    let mut window = Window::default();
+    let flows: Vec<_> = (0..10).map(|_| window.insert()).collect();
+    let granted = busy(&mut window, &flows);
+    let limit = 4 * QUANTUM;
+    let mut taken = 0;
+    for _ in 0..1000 {
+        let small = window.insert();
+        let len = window.take(small, 100, QUANTUM, limit);
+        if len == 0 {
+            break;
+        }
+        taken += len;
+        window.release(len);
+        window.remove(small);
+    }
+    // each of the ten counts as much as all of them together
+    assert!((QUANTUM..=12 * QUANTUM).contains(&taken), "{taken}");
+    let bulk = window.take(flows[granted[0]], QUANTUM, QUANTUM, limit);
+    window.release(bulk);
+    assert!(window.grant(QUANTUM, limit, at(0)).is_some());
+}
+
+#[test]
+fn who_was_alone_is_not_behind_those_who_come() {
+    let mut window = Window::default();
+    let early = window.insert();
+    for _ in 0..100 {
+        assert_eq!(window.take(early, QUANTUM, QUANTUM, 8 * QUANTUM), QUANTUM);
+        if window.outstanding() == 8 * QUANTUM {
+            window.release(QUANTUM);
+        }
+    }
+    window.take_unchecked(8 * QUANTUM);
+    let flows = [early, window.insert(), window.insert()];
+    for (index, flow) in flows.iter().enumerate() {
+        window.wait(*flow, QUANTUM, QUANTUM, index);
+    }
+    window.release(window.outstanding() - QUANTUM);
+    let taken = serve(&mut window, &flows, 9 * QUANTUM);
+    assert!(taken[0] >= 2 * QUANTUM, "{taken:?}");
+}
+
 #[test]
 fn nobody_overtakes_a_waiting_flow() {
     let mut window = Window::default();
@@ -202,7 +312,7 @@ fn a_grant_that_nobody_comes_for_goes_to_the_next() {
     assert_eq!(window.grant(QUANTUM, limit, at(49)), None);
     assert_eq!(window.grant(QUANTUM, limit, at(50)), Some("waiting"));
     // the silent one is back where it started
-    assert_eq!(window.take(silent, 10, QUANTUM, limit), 0);
+    assert_eq!(window.take(silent, QUANTUM, QUANTUM, limit), 0);
     assert_eq!(window.take(waiting, QUANTUM, QUANTUM, limit), QUANTUM);
 }
 

@@ -89,7 +89,7 @@ fn a_failed_take_frees_its_place() {
 fn only_streams_that_have_something_to_say_count() {
     let admission = Admission::new(2);
     let next = core::cell::Cell::new(0);
-    let mut open = || poll(&mut admission.open(counter(&next)));
+    let open = || poll(&mut admission.open(counter(&next)));
     let mut permits: Vec<_> = (0..4)
         .map(|_| {
             let (_, permit) = open().expect("silent").expect("the counter has no end");

@@ -46,6 +46,18 @@ fn a_new_path_has_room_for_one_send_or_ten_datagrams_and_no_rate() {
 }
 
 #[test]
+fn a_burst_is_what_one_send_carries_of_whole_datagrams() {
+    let limits = Limits {
+        max_burst: segment::MAX_TOTAL as u32,
+        max_rate: Some(u64::MAX),
+    };
+    for (datagram_len, burst) in [(1450, 44 * 1450), (8900, 7 * 8900), (1200, 44 * 1200)] {
+        let control = Control::new(datagram_len, limits);
+        assert_eq!(control.departures.burst(control.rate), burst);
+    }
+}
+
+#[test]
 fn the_first_stream_says_how_large_packets_are_and_later_ones_change_nothing() {
     let mut control = Control::new(MTU, LIMITS);
     control.prepare(8900);
@@ -140,11 +152,15 @@ fn only_a_long_path_may_hold_more_than_a_receive_buffer() {
 }
 
 #[test]
-fn as_many_streams_open_in_a_second_on_a_long_path() {
-    assert_eq!(max_openings(Duration::ZERO), MAX_OPENINGS);
-    assert_eq!(max_openings(INITIAL_RTT), MAX_OPENINGS);
-    assert_eq!(max_openings(10 * INITIAL_RTT), 10 * MAX_OPENINGS);
-    assert!(max_openings(Duration::MAX) > MAX_OPENINGS);
+fn fewer_streams_open_at_once_when_a_queue_has_formed() {
+    let (micros, millis) = (Duration::from_micros, Duration::from_millis);
+    assert_eq!(max_openings(INITIAL_RTT, INITIAL_RTT), 512);
+    assert_eq!(max_openings(micros(50), micros(100)), 512);
+    assert_eq!(max_openings(micros(50), micros(200)), 256);
+    assert_eq!(max_openings(micros(50), millis(10)), 128);
+    assert_eq!(max_openings(millis(100), millis(150)), 512);
+    assert_eq!(max_openings(Duration::ZERO, Duration::ZERO), 128);
+    assert_eq!(max_openings(Duration::MAX, millis(1)), 512);
 }
 
 #[test]
