@@ -24,7 +24,7 @@ use s2n_quic_dc::{
     },
     packet::{stream, Packet},
     path::secret::{
-        map::{ApplicationPair, Bidirectional, ControlPair},
+        map::{self, ApplicationPair, Bidirectional, ControlPair},
         Map,
     },
     socket::pool::{Class, Pool, Purpose, Segment, Segments},
@@ -58,6 +58,24 @@ impl Secret {
         Self { client, server }
     }
 
+    /// The client's way to keys for the server.
+    ///
+    /// # Panics
+    ///
+    /// If the maps do not know the secret, which [`Self::new`] gave them.
+    #[must_use]
+    pub fn peer(&self) -> map::Peer {
+        self.client
+            .get_tracked(SERVER)
+            .expect("the maps share a secret")
+    }
+
+    /// What the server looks keys up in.
+    #[must_use]
+    pub const fn server(&self) -> &Map {
+        &self.server
+    }
+
     /// Keys for a new stream, as the client opens it and the server accepts it. AES-128-GCM, as in the default handshake.
     ///
     /// # Panics
@@ -65,11 +83,8 @@ impl Secret {
     /// If the maps do not know the secret, or all of its key ids are used.
     #[must_use]
     pub fn open_stream(&self) -> (Sealer, Opener) {
-        let peer = self
-            .client
-            .get_tracked(SERVER)
-            .expect("the maps share a secret");
-        let (keys, _params) = peer
+        let (keys, _params) = self
+            .peer()
             .pair(&TransportFeatures::UDP)
             .expect("there are key ids left");
         let credentials = keys.credentials;

@@ -12,7 +12,7 @@
 //!                        │ one process per system and round
 //!                        ▼
 //!                 compare::child ──▶ system::{wheel, published, quinn, s2n_quic, tcp_tls}  ──▶ the engine of dc-perf
-//!                                    system::flood (raw-udp, ceiling)                      ──▶ two threads
+//!                                    system::{flood, bare} (raw-udp, ceiling)              ──▶ two threads, over train
 //! bin/sweep ──▶ sweep::{measure, relay, table, plot}
 //! benches/* ──▶ ends (client and server), batch (sealing and opening)
 //! ```
@@ -25,3 +25,4 @@ pub mod settings;
 pub mod sweep;
 pub mod system;
 pub mod tls;
+mod train;

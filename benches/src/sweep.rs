@@ -15,4 +15,3 @@ pub mod measure;
 pub mod plot;
 pub mod relay;
 pub mod table;
-mod train;

@@ -7,6 +7,7 @@
 
 mod psk;
 
+pub mod bare;
 pub mod flood;
 pub mod inbox;
 pub mod published;
@@ -21,7 +22,7 @@ use s2n_quic_dc_perf::{
     engine,
     outcome::Outcome,
     transport::{Client, Ends, Server},
-    workload::Workload,
+    workload::{Kind, Workload},
 };
 use std::fmt;
 use tokio::sync::watch;
@@ -42,7 +43,8 @@ pub enum System {
     TcpTls,
     /// Plain datagrams on two threads: what the kernel can do. Uploads only
     RawUdp,
-    /// The same with AES-128-GCM: what no encrypted stream can pass. Uploads only
+    /// The same with AES-128-GCM: what no encrypted stream can pass; and bare calls: what a call costs at the least. Uploads and
+    /// calls to one peer only
     Ceiling,
 }
 
@@ -61,9 +63,10 @@ impl System {
         }
     }
 
-    /// How it is configured for `settings`, for people: names and values.
+    /// How it is configured for `workload`, for people: names and values.
     #[must_use]
-    pub fn settings(self, settings: &Settings) -> Vec<(String, String)> {
+    pub fn settings(self, workload: &Workload) -> Vec<(String, String)> {
+        let settings = &Settings::new(workload);
         match self {
             Self::Wheel => wheel::settings(settings.mtu),
             Self::Published => published::settings(settings.mtu),
@@ -71,6 +74,7 @@ impl System {
             Self::S2nQuic => s2n_quic::settings(),
             Self::TcpTls => tcp_tls::settings(),
             Self::RawUdp => flood::settings(flood::Protection::None, settings.mtu),
+            Self::Ceiling if workload.kind == Kind::Rpc => bare::settings(),
             Self::Ceiling => flood::settings(flood::Protection::Aes128Gcm, settings.mtu),
         }
     }
@@ -99,6 +103,7 @@ impl System {
             Self::S2nQuic => Ok(drive(s2n_quic::start(settings).await?, workload).await),
             Self::TcpTls => Ok(drive(tcp_tls::start(settings).await?, workload).await),
             Self::RawUdp => flood::run(flood::Protection::None, workload, settings),
+            Self::Ceiling if workload.kind == Kind::Rpc => bare::run(workload, settings),
             Self::Ceiling => flood::run(flood::Protection::Aes128Gcm, workload, settings),
         }
     }

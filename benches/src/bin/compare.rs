@@ -15,7 +15,7 @@ use s2n_quic_dc_benches::{
         parent,
         summary::{summarise, Summary},
     },
-    settings::{Settings, StartError},
+    settings::StartError,
     system::System,
 };
 use s2n_quic_dc_perf::{record::Record, workload::Workload};
@@ -66,12 +66,11 @@ fn run_child(system: System, args: &RunArgs) -> io::Result<bool> {
 /// Whether all is well.
 fn run_comparison(args: &RunArgs) -> io::Result<bool> {
     let workload = args.workload().unwrap_or_else(|error| error.exit());
-    let settings = Settings::new(&workload);
     let machine = machine::describe();
     let systems: Vec<_> = args
         .systems
         .iter()
-        .map(|system| (*system, system.settings(&settings)))
+        .map(|system| (*system, system.settings(&workload)))
         .collect();
     let say = |text: &str| {
         if !args.quiet {

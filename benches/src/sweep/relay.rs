@@ -13,13 +13,12 @@
 //!                 ◀──── another one, queue ──
 //! ```
 
-use super::train;
-use crate::buffers;
+use crate::{buffers, train};
 use nix::{
     poll::{ppoll, PollFd, PollFlags},
     sys::{
         signal::SigSet,
-        socket::SockaddrStorage,
+        socket::{MsgFlags, SockaddrStorage},
         time::{TimeSpec, TimeValLike as _},
     },
 };
@@ -161,12 +160,13 @@ impl Shared {
                     }
                     let mut buffer: Vec<u8> =
                         spare.pop().unwrap_or_else(|| vec![0; train::MAX_LEN]);
-                    let Ok(train) = train::receive(input, &mut buffer) else {
+                    let Ok(train) = train::receive(input, &mut buffer, MsgFlags::MSG_DONTWAIT)
+                    else {
                         spare.push(buffer);
                         break;
                     };
                     let flow = match direction {
-                        Direction::ToServer => self.flow(&train.from),
+                        Direction::ToServer => train.from.and_then(|from| self.flow(&from)),
                         Direction::ToClients => Some(index),
                     };
                     let Some(flow) = flow else {

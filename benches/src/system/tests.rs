@@ -5,7 +5,7 @@
 use super::*;
 use s2n_quic_dc_perf::{
     size::Size,
-    workload::{CallSize, Fanout, Kind, Losers},
+    workload::{CallSize, Fanout, Losers},
 };
 use std::time::Duration;
 use tokio::runtime::Builder;
@@ -147,6 +147,16 @@ fn the_floods_move_all_bytes() {
 }
 
 #[test]
+fn the_ceiling_makes_calls() {
+    let mut workload = workload(Kind::Rpc);
+    workload.mix[0].response = workload.mix[0].request;
+    let outcome = run_with(System::Ceiling, &workload);
+    // however slow the machine is, each slot makes one
+    assert!(outcome.calls + outcome.failures.streams() as u64 >= 3);
+    assert_eq!(outcome.verified_bytes, outcome.calls * 2000);
+}
+
+#[test]
 fn names_on_the_command_line_are_those_in_records() {
     for system in System::value_variants() {
         let value = system.to_possible_value().unwrap();
@@ -156,10 +166,11 @@ fn names_on_the_command_line_are_those_in_records() {
 
 #[test]
 fn every_system_says_how_it_is_configured() {
-    let settings = Settings::new(&workload(Kind::Upload));
-    for system in System::value_variants() {
-        let lines = system.settings(&settings);
-        assert!(lines.iter().any(|(name, _)| name == "crypto"), "{system}");
+    for kind in [Kind::Upload, Kind::Rpc] {
+        for system in System::value_variants() {
+            let lines = system.settings(&workload(kind));
+            assert!(lines.iter().any(|(name, _)| name == "crypto"), "{system}");
+        }
     }
 }
 

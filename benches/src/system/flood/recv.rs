@@ -8,21 +8,16 @@ use super::{
     flight::{Flight, PATIENCE},
     packet::{self, Layout, Opener, HEADER},
 };
+use crate::train::{self, Train};
 use nix::{
-    cmsg_space,
     errno::Errno,
     sys::{
-        socket::{recvmsg, setsockopt, sockopt, ControlMessageOwned, MsgFlags},
+        socket::{setsockopt, sockopt, MsgFlags},
         time::TimeVal,
     },
 };
 use s2n_quic_dc_perf::pattern::Pattern;
-use std::{
-    io::{self, IoSliceMut},
-    net::UdpSocket,
-    os::fd::AsRawFd as _,
-    time::Instant,
-};
+use std::{io, net::UdpSocket, time::Instant};
 
 /// What was received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,8 +69,8 @@ impl Receiver {
             opener,
             pattern,
             socket,
-            batch: vec![0; 1 << 16],
-            data: vec![0; 1 << 16],
+            batch: vec![0; train::MAX_LEN],
+            data: vec![0; train::MAX_LEN],
             next: 0,
             received: Received::default(),
         })
@@ -88,15 +83,14 @@ impl Receiver {
     /// Those of the socket.
     pub(super) fn run(mut self, flight: &Flight) -> io::Result<Received> {
         let _abandons = AbandonOnDrop(flight);
-        let mut control = cmsg_space!(i32);
         loop {
             let total = flight.total();
             if total.is_some_and(|total| self.next >= total) {
                 return Ok(self.received);
             }
-            match self.receive(&mut control) {
-                Ok((len, segment)) => {
-                    self.take(len, segment);
+            match train::receive(&self.socket, &mut self.batch, MsgFlags::empty()) {
+                Ok(train) => {
+                    self.take(train);
                     flight.set_arrived(self.next);
                 }
                 Err(Errno::EINTR) => {}
@@ -108,29 +102,11 @@ impl Receiver {
         }
     }
 
-    /// The bytes of a receive, and of each datagram in it but the last.
-    fn receive(&mut self, control: &mut [u8]) -> nix::Result<(usize, usize)> {
-        let mut batch = [IoSliceMut::new(&mut self.batch)];
-        let message = recvmsg::<()>(
-            self.socket.as_raw_fd(),
-            &mut batch,
-            Some(control),
-            MsgFlags::empty(),
-        )?;
-        let mut segment = message.bytes;
-        for control in message.cmsgs()? {
-            if let ControlMessageOwned::UdpGroSegments(len) = control {
-                segment = usize::try_from(len).unwrap_or(segment);
-            }
-        }
-        Ok((message.bytes, segment.max(1)))
-    }
-
-    /// Takes the `len` bytes of a receive apart, opens what is closed, and compares.
-    fn take(&mut self, len: usize, segment: usize) {
+    /// Takes the datagrams of a receive apart, opens what is closed, and compares.
+    fn take(&mut self, train: Train<()>) {
         self.received.calls += 1;
         let mut space = &mut self.data[..];
-        for datagram in self.batch[..len].chunks(segment) {
+        for datagram in self.batch[..train.len].chunks(train.segment) {
             let Some(number) = packet::number(datagram).filter(|number| *number >= self.next)
             else {
                 continue;

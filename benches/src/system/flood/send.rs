@@ -9,15 +9,11 @@ use super::{
     packet::{self, Layout, Sealer, HEADER},
     Load,
 };
-use nix::{
-    errno::Errno,
-    sys::socket::{sendmsg, ControlMessage, MsgFlags},
-};
+use crate::train;
 use s2n_quic_dc_perf::pattern::Pattern;
 use std::{
-    io::{self, IoSlice},
+    io,
     net::UdpSocket,
-    os::fd::AsRawFd as _,
     time::{Duration, Instant},
 };
 
@@ -133,30 +129,13 @@ impl Sender {
     }
 
     fn send(&self, len: usize) -> io::Result<()> {
-        // `datagram` came from a `u16`
-        let segment = u16::try_from(self.layout.datagram()).map_err(io::Error::other)?;
-        let segments = [ControlMessage::UdpGsoSegments(&segment)];
-        // a lone datagram needs no offload
-        let control = if len > self.layout.datagram() {
-            &segments[..]
-        } else {
-            &[]
-        };
-        let batch = [IoSlice::new(&self.batch[..len])];
-        loop {
-            let sent = sendmsg::<()>(
-                self.socket.as_raw_fd(),
-                &batch,
-                control,
-                MsgFlags::empty(),
-                None,
-            );
-            match sent {
-                Ok(_) => return Ok(()),
-                Err(Errno::EINTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let batch = &self.batch[..len];
+        Ok(train::send(
+            &self.socket,
+            batch,
+            self.layout.datagram(),
+            None,
+        )?)
     }
 
     /// Whether the batch that starts at packet `first` is left out.

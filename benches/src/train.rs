@@ -9,7 +9,7 @@ use nix::{
     errno::Errno,
     sys::socket::{
         recvmsg, sendmsg, setsockopt, sockopt, ControlMessage, ControlMessageOwned, MsgFlags,
-        SockaddrStorage,
+        SockaddrLike, SockaddrStorage,
     },
 };
 use std::{
@@ -19,17 +19,17 @@ use std::{
 };
 
 /// More than any train has, in bytes.
-pub(super) const MAX_LEN: usize = 1 << 16;
+pub(crate) const MAX_LEN: usize = 1 << 16;
 
 /// What a receive put into the caller's buffer.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Train {
+pub(crate) struct Train<A> {
     /// Bytes of all datagrams.
-    pub(super) len: usize,
+    pub(crate) len: usize,
     /// Bytes of each datagram but the last, which may have fewer.
-    pub(super) segment: usize,
-    /// Who sent it.
-    pub(super) from: SockaddrStorage,
+    pub(crate) segment: usize,
+    /// Who sent it. `()` does not ask, as the peer of a connected socket is known.
+    pub(crate) from: Option<A>,
 }
 
 /// Lets `socket` join what arrives, and asks for `bytes` in each of its buffers.
@@ -37,7 +37,7 @@ pub(super) struct Train {
 /// # Errors
 ///
 /// If the kernel has no GRO for datagrams. Fewer bytes than asked for are no error.
-pub(super) fn prepare(socket: &UdpSocket, bytes: usize) -> io::Result<()> {
+pub(crate) fn prepare(socket: &UdpSocket, bytes: usize) -> io::Result<()> {
     setsockopt(socket, sockopt::UdpGroSegment, &true)?;
     // the forced ones need a privilege, the others are cut to the system's limit
     if setsockopt(socket, sockopt::RcvBufForce, &bytes).is_err() {
@@ -49,20 +49,19 @@ pub(super) fn prepare(socket: &UdpSocket, bytes: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Receives a train without waiting for it.
+/// Receives a train. Waits for it as long as the socket does, or not at all with [`MsgFlags::MSG_DONTWAIT`].
 ///
 /// # Errors
 ///
 /// [`Errno::EAGAIN`] if there is none, and others of the socket, which may be about what was sent earlier.
-pub(super) fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> nix::Result<Train> {
+pub(crate) fn receive<A: SockaddrLike>(
+    socket: &UdpSocket,
+    buffer: &mut [u8],
+    flags: MsgFlags,
+) -> nix::Result<Train<A>> {
     let mut control = cmsg_space!(i32);
     let mut space = [IoSliceMut::new(buffer)];
-    let message = recvmsg::<SockaddrStorage>(
-        socket.as_raw_fd(),
-        &mut space,
-        Some(&mut control),
-        MsgFlags::MSG_DONTWAIT,
-    )?;
+    let message = recvmsg::<A>(socket.as_raw_fd(), &mut space, Some(&mut control), flags)?;
     let mut segment = message.bytes;
     for control in message.cmsgs()? {
         if let ControlMessageOwned::UdpGroSegments(len) = control {
@@ -72,7 +71,7 @@ pub(super) fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> nix::Result<Trai
     Ok(Train {
         len: message.bytes,
         segment: segment.max(1),
-        from: message.address.ok_or(Errno::EDESTADDRREQ)?,
+        from: message.address,
     })
 }
 
@@ -81,7 +80,7 @@ pub(super) fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> nix::Result<Trai
 /// # Errors
 ///
 /// Those of the socket.
-pub(super) fn send(
+pub(crate) fn send(
     socket: &UdpSocket,
     bytes: &[u8],
     segment: usize,
