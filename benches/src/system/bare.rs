@@ -209,8 +209,7 @@ fn call(load: &Load, settings: &Settings) -> Result<Called, StartError> {
 
     let secret = Secret::new();
     let is_over = AtomicBool::new(false);
-    let client =
-        Client::new(load, secret.peer(), &calling, most).map_err(StartError::at("histogram"))?;
+    let client = Client::new(load, secret.peer(), &calling, most);
     let server = Server::new(load, &secret, &serving);
     let (made, served) = thread::scope(|scope| {
         let serving = thread::Builder::new()

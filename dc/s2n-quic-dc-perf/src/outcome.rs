@@ -112,6 +112,13 @@ impl Series {
     }
 }
 
+/// An empty histogram of how long calls or streams took: from a microsecond to an hour with three digits, in nanoseconds.
+#[must_use]
+pub fn latencies() -> Histogram<u64> {
+    Histogram::new_with_bounds(1_000, 3_600_000_000_000, 3)
+        .unwrap_or_else(|_| unreachable!("the bounds are constant"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

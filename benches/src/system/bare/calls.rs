@@ -7,9 +7,9 @@
 //!
 //! Loopback keeps the order and so does the server: a response or an acknowledgement that is passed by a later one is lost.
 
-use hdrhistogram::{CreationError, Histogram};
+use hdrhistogram::Histogram;
 use s2n_quic_dc::path::secret::{map::ControlPair, open};
-use s2n_quic_dc_perf::{exchange::Exchange, failures::Failures};
+use s2n_quic_dc_perf::{exchange::Exchange, failures::Failures, outcome::latencies};
 use std::{
     collections::{BTreeSet, VecDeque},
     time::{Duration, Instant},
@@ -94,8 +94,8 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    pub(super) fn new() -> Result<Self, CreationError> {
-        Ok(Self {
+    pub(super) fn new() -> Self {
+        Self {
             calls: VecDeque::new(),
             waiting: 0,
             next_response: 0,
@@ -103,11 +103,11 @@ impl Calls {
             tally: Tally {
                 calls: 0,
                 bytes: 0,
-                latency: Histogram::new(3)?,
+                latency: latencies(),
                 failures: Failures::default(),
                 failed: BTreeSet::new(),
             },
-        })
+        }
     }
 
     /// Those that wait for their response.

@@ -12,7 +12,6 @@ use super::{
     Load, OverOnDrop, Received, WINDOW,
 };
 use crate::train::{self, Train};
-use hdrhistogram::CreationError;
 use nix::{errno::Errno, sys::socket::MsgFlags};
 use s2n_quic_dc::{path::secret::map::Peer, stream::TransportFeatures};
 use s2n_quic_dc_perf::exchange::{Exchange, Then, Verdict};
@@ -55,30 +54,21 @@ pub(super) struct Client<'a> {
 
 impl<'a> Client<'a> {
     /// Makes at most `most` calls at once.
-    ///
-    /// # Errors
-    ///
-    /// If there is no histogram.
-    pub(super) fn new(
-        load: &'a Load,
-        peer: Peer,
-        socket: &'a UdpSocket,
-        most: usize,
-    ) -> Result<Self, CreationError> {
+    pub(super) fn new(load: &'a Load, peer: Peer, socket: &'a UdpSocket, most: usize) -> Self {
         let streams = usize::try_from(load.workload.streams).unwrap_or(most);
-        Ok(Self {
+        Self {
             load,
             peer,
             socket,
             at_once: streams.clamp(1, most),
-            calls: Calls::new()?,
+            calls: Calls::new(),
             begun: 0,
             requests: Outbox::new(socket, (By::Client, Type::Request), load.tamper),
             acks: Outbox::new(socket, (By::Client, Type::Ack), load.tamper),
             data: vec![0; train::MAX_LEN],
             received: Received::default(),
             opened: 0,
-        })
+        }
     }
 
     /// Makes calls until the time for them is over, and waits for the last of them.

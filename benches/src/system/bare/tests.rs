@@ -56,6 +56,10 @@ fn more_calls_than_there_may_be_at_once_are_made_and_compared() {
     assert_eq!(tally.failures.streams(), 0, "{}", tally.failures);
     assert_eq!((tally.calls, tally.bytes), (700, 700 * 2000));
     assert_eq!(tally.latency.len(), 700);
+    assert!(
+        tally.latency.min() >= 1_000,
+        "nobody opens, sends and receives within a microsecond"
+    );
     assert!(called.served.unconfirmed.is_empty());
     // the first ones leave together, and are more than one send holds
     assert!(requests.calls >= 8 && requests.calls < 700, "{requests:?}");

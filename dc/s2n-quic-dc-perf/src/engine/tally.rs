@@ -5,7 +5,7 @@
 //! The one rule: every stream and call has exactly one outcome, verified or failed, and only verified bytes are counted.
 
 use super::transfer::Failure;
-use crate::failures::Failures;
+use crate::{failures::Failures, outcome};
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use std::{
@@ -47,8 +47,8 @@ impl Scores {
                 bulk_bytes: 0,
                 calls: 0,
                 call_bytes: 0,
-                stream_time: histogram(),
-                call_time: histogram(),
+                stream_time: outcome::latencies(),
+                call_time: outcome::latencies(),
                 failures: Failures::default(),
             }),
             moved: AtomicU64::new(0),
@@ -101,12 +101,6 @@ impl Scores {
         let empty = Self::new().tally.into_inner();
         std::mem::replace(&mut *self.tally.lock(), empty)
     }
-}
-
-/// From a microsecond to an hour with three digits, in nanoseconds.
-fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1_000, 3_600_000_000_000, 3)
-        .unwrap_or_else(|_| unreachable!("the bounds are constant"))
 }
 
 fn nanos(time: Duration) -> u64 {
