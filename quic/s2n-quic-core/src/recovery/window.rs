@@ -32,6 +32,9 @@ const GRANT_LIFETIME: Duration = Duration::from_millis(50);
 /// The part of the window by which those who ask for little may exceed it
 const OVERDRAFT: u64 = 16;
 
+/// The part of a quantum that is little
+const LITTLE: u64 = 8;
+
 /// Names a flow of one [`Window`]; stays valid until [`Window::remove`]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowId(u32);
@@ -132,7 +135,7 @@ impl<W> Window<W> {
     /// outstanding always has room, so that no datagram is larger than the window for ever.
     pub fn take(&mut self, id: FlowId, want: u64, quantum: u64, limit: u64) -> u64 {
         let want = want.min(quantum);
-        let limit = limit_for(want, limit);
+        let limit = limit_for(want, quantum, limit);
         let has_room = self.has_room(want, quantum, limit.bytes);
         let room = self.room(limit.bytes);
         let first = self.waiting.first().map(|place| place.tag);
@@ -228,7 +231,7 @@ impl<W> Window<W> {
             return None;
         };
         let want = want.min(quantum);
-        let limit = limit_for(want, limit).bytes;
+        let limit = limit_for(want, quantum, limit).bytes;
         if !self.has_room(want, quantum, limit) {
             return None;
         }
@@ -285,13 +288,13 @@ impl<W> Window<W> {
 /// How far the window goes for somebody
 struct Limit {
     bytes: u64,
-    /// He asks for little: at least two of his kind fit into what they may exceed the window by
+    /// What is asked for is little beside a quantum, and two of it fit into what exceeds the window
     is_small: bool,
 }
 
-fn limit_for(want: u64, limit: u64) -> Limit {
+fn limit_for(want: u64, quantum: u64, limit: u64) -> Limit {
     let overdraft = limit / OVERDRAFT;
-    let is_small = want <= overdraft / 2;
+    let is_small = want <= (overdraft / 2).min(quantum / LITTLE);
     Limit {
         bytes: if is_small { limit + overdraft } else { limit },
         is_small,

@@ -203,6 +203,16 @@ fn one_who_asks_for_little_does_not_wait_for_bulk_to_come_back() {
 }
 
 #[test]
+fn a_turn_is_not_little_however_large_the_window_is() {
+    let mut window = Window::<()>::default();
+    let (bulk, small) = (window.insert(), window.insert());
+    let limit = 100 * QUANTUM;
+    window.take_unchecked(limit);
+    assert_eq!(window.take(bulk, QUANTUM, QUANTUM, limit), 0);
+    assert_eq!(window.take(small, QUANTUM / 8, QUANTUM, limit), QUANTUM / 8);
+}
+
+#[test]
 fn one_who_asks_for_little_is_next_after_many_turns_at_once() {
     let mut window = Window::default();
     let flows: Vec<_> = (0..9).map(|_| window.insert()).collect();
