@@ -21,6 +21,9 @@ use std::{
 /// More than any train has, in bytes.
 pub(crate) const MAX_LEN: usize = 1 << 16;
 
+/// The most UDP payload that a packet of IPv4 holds, and so the most that one send takes, in bytes.
+pub(crate) const MOST_PAYLOAD: u16 = 65_535 - 20 - 8;
+
 /// What a receive put into the caller's buffer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Train<A> {

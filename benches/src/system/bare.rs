@@ -29,6 +29,7 @@ use crate::{
     batch::Secret,
     buffers,
     settings::{Settings, StartError},
+    train,
 };
 use calls::Tally;
 use client::{Client, Made};
@@ -135,7 +136,7 @@ fn fits(workload: &Workload) -> bool {
 
 /// Bytes of a datagram at most.
 fn mtu(workload: &Workload) -> usize {
-    usize::from(workload.mtu).min(outbox::MOST)
+    usize::from(workload.mtu.min(train::MOST_PAYLOAD))
 }
 
 /// What is to be done.

@@ -119,6 +119,12 @@ pub fn latencies() -> Histogram<u64> {
         .unwrap_or_else(|_| unreachable!("the bounds are constant"))
 }
 
+/// Adds one to a histogram of [`latencies`]; what is out of its bounds counts as the nearest that is not.
+pub fn add_latency(latencies: &mut Histogram<u64>, took: Duration) {
+    let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+    latencies.saturating_record(nanos);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

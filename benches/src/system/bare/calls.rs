@@ -9,7 +9,11 @@
 
 use hdrhistogram::Histogram;
 use s2n_quic_dc::path::secret::{map::ControlPair, open};
-use s2n_quic_dc_perf::{exchange::Exchange, failures::Failures, outcome::latencies};
+use s2n_quic_dc_perf::{
+    exchange::Exchange,
+    failures::Failures,
+    outcome::{add_latency, latencies},
+};
 use std::{
     collections::{BTreeSet, VecDeque},
     time::{Duration, Instant},
@@ -211,8 +215,7 @@ impl Calls {
         else {
             return;
         };
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.tally.latency.saturating_record(nanos);
+        add_latency(&mut self.tally.latency, *took);
         self.tally.calls += 1;
         self.tally.bytes += exchange.request + exchange.response;
         self.clear();

@@ -106,8 +106,8 @@ impl<'a> Outbox<'a> {
     }
 }
 
-/// The most UDP payload that one send takes, in bytes: what a packet of IPv4 holds.
-pub(super) const MOST: usize = 65_535 - 20 - 8;
+/// Bytes that one send takes at most.
+const MOST: usize = train::MOST_PAYLOAD as usize;
 
 /// Datagrams in a send at most: the kernel's limit (`UDP_MAX_SEGMENTS`) for long.
 const MOST_SEGMENTS: usize = 64;

@@ -5,7 +5,7 @@
 //! The one rule: every datagram of a flood but the last is full, so that the packet number alone says which bytes of the flow
 //! are in it.
 
-use crate::settings::StartError;
+use crate::{settings::StartError, train::MOST_PAYLOAD};
 use aws_lc_rs::{
     aead::{Aad, LessSafeKey, Nonce, UnboundKey, AES_128_GCM, NONCE_LEN},
     error::Unspecified,
@@ -25,7 +25,7 @@ pub enum Protection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     protection: Protection,
-    /// Bytes of UDP payload. `HEADER + tag < datagram <= MOST`.
+    /// Bytes of UDP payload. `HEADER + tag < datagram <= MOST_PAYLOAD`.
     datagram: usize,
 }
 
@@ -36,11 +36,11 @@ impl Layout {
     ///
     /// [`StartError::Mtu`] if one has no room for data, or does not fit into a packet of IP.
     pub(super) fn new(protection: Protection, mtu: u16) -> Result<Self, StartError> {
-        if !(LEAST..=MOST).contains(&mtu) {
+        if !(LEAST..=MOST_PAYLOAD).contains(&mtu) {
             return Err(StartError::Mtu {
                 mtu,
                 least: LEAST,
-                most: MOST,
+                most: MOST_PAYLOAD,
             });
         }
         Ok(Self {
@@ -65,7 +65,7 @@ impl Layout {
 
     /// Datagrams in one send: as many as the kernel takes as one.
     pub(super) fn segments(self) -> usize {
-        (usize::from(MOST) / self.datagram).clamp(1, MOST_SEGMENTS)
+        (usize::from(MOST_PAYLOAD) / self.datagram).clamp(1, MOST_SEGMENTS)
     }
 
     const fn tag(self) -> usize {
@@ -163,9 +163,6 @@ const TAG: usize = 16;
 
 /// Arbitrary: room for header, tag and some data.
 const LEAST: u16 = 64;
-
-/// The most UDP payload that a packet of IPv4 holds, and so the most that one send takes, in bytes.
-pub(super) const MOST: u16 = 65_535 - 20 - 8;
 
 /// Datagrams in a send at most: what 64 KB hold at 1450 bytes; the kernel's own limit (`UDP_MAX_SEGMENTS`) was 64 for long.
 const MOST_SEGMENTS: usize = 44;

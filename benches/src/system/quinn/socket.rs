@@ -7,6 +7,7 @@
 //! quinn 0.11 puts up to ten datagrams into a send. With datagrams of more than 6550 bytes that is more than the kernel takes
 //! at once: it refuses with `EMSGSIZE`, which quinn takes for a failed probe of the path MTU, and all ten are lost.
 
+use crate::train::MOST_PAYLOAD;
 use quinn::{
     udp::{RecvMeta, Transmit},
     AsyncUdpSocket, UdpPoller,
@@ -29,7 +30,7 @@ pub(super) struct Limited {
 impl Limited {
     /// Sends datagrams of `mtu` bytes through `socket`.
     pub(super) fn new(socket: Arc<dyn AsyncUdpSocket>, mtu: u16) -> Self {
-        let fitting = MOST_PAYLOAD / usize::from(mtu.max(1));
+        let fitting = usize::from(MOST_PAYLOAD / mtu.max(1));
         let segments = socket.max_transmit_segments().min(fitting).max(1);
         Self { socket, segments }
     }
@@ -69,6 +70,3 @@ impl AsyncUdpSocket for Limited {
         self.socket.may_fragment()
     }
 }
-
-/// The most UDP payload that a packet of IPv4 holds, in bytes.
-const MOST_PAYLOAD: usize = 65_535 - 20 - 8;

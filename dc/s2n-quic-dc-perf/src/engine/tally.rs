@@ -65,7 +65,7 @@ impl Scores {
         let mut tally = self.tally.lock();
         tally.streams += 1;
         tally.bulk_bytes += bytes;
-        tally.stream_time.saturating_record(nanos(took));
+        outcome::add_latency(&mut tally.stream_time, took);
     }
 
     pub(super) fn on_call(&self, bytes: u64, took: Duration) {
@@ -74,7 +74,7 @@ impl Scores {
         let mut tally = self.tally.lock();
         tally.calls += 1;
         tally.call_bytes += bytes;
-        tally.call_time.saturating_record(nanos(took));
+        outcome::add_latency(&mut tally.call_time, took);
     }
 
     /// `what` failed at the place that the failure names.
@@ -101,8 +101,4 @@ impl Scores {
         let empty = Self::new().tally.into_inner();
         std::mem::replace(&mut *self.tally.lock(), empty)
     }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

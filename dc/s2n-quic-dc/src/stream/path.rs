@@ -228,6 +228,7 @@ impl Path {
     pub(crate) fn on_ack(&self, acknowledged: Acknowledged, now: Timestamp) -> Wakes {
         let mut state = self.state.lock();
         let released = acknowledged.released;
+        let is_rtt_sample = acknowledged.is_rtt_sample;
         let is_limiting = state.is_window_limiting();
         state
             .control
@@ -235,9 +236,10 @@ impl Path {
         state.window.release(released);
         let mut wakes = state.grants(now);
         wakes.append(core::mem::take(&mut state.holding));
-        let max_openings = state.control.max_openings();
+        let max_openings = is_rtt_sample.then(|| state.control.max_openings());
         drop(state);
-        wakes.push(self.admission.set_max_speaking(max_openings));
+        let next = max_openings.and_then(|max| self.admission.set_max_speaking(max));
+        wakes.push(next);
         wakes
     }
 

@@ -135,15 +135,16 @@ impl<W> Window<W> {
     /// outstanding always has room, so that no datagram is larger than the window for ever.
     pub fn take(&mut self, id: FlowId, want: u64, quantum: u64, limit: u64) -> u64 {
         let want = want.min(quantum);
-        let limit = limit_for(want, quantum, limit);
-        let has_room = self.has_room(want, quantum, limit.bytes);
-        let room = self.room(limit.bytes);
+        let overdraft = overdraft(want, quantum, limit);
+        let limit = limit + overdraft;
+        let has_room = self.has_room(want, quantum, limit);
+        let room = self.room(limit);
         let first = self.waiting.first().map(|place| place.tag);
         let floor = self.floor(quantum);
         let Some(flow) = &mut self.flows[id.0 as usize] else {
             return 0;
         };
-        let is_next = first.is_none_or(|tag| limit.is_small && flow.finish.max(floor) < tag);
+        let is_next = first.is_none_or(|tag| overdraft > 0 && flow.finish.max(floor) < tag);
         let taken = match flow.wait {
             Wait::Granted { bytes, .. } => {
                 flow.wait = Wait::No;
@@ -231,7 +232,7 @@ impl<W> Window<W> {
             return None;
         };
         let want = want.min(quantum);
-        let limit = limit_for(want, quantum, limit).bytes;
+        let limit = limit + overdraft(want, quantum, limit);
         if !self.has_room(want, quantum, limit) {
             return None;
         }
@@ -285,19 +286,14 @@ impl<W> Window<W> {
     }
 }
 
-/// How far the window goes for somebody
-struct Limit {
-    bytes: u64,
-    /// What is asked for is little beside a quantum, and two of it fit into what exceeds the window
-    is_small: bool,
-}
-
-fn limit_for(want: u64, quantum: u64, limit: u64) -> Limit {
+/// By how much `want` bytes may exceed the window: nothing, unless they are little beside a quantum, and twice as many fit
+fn overdraft(want: u64, quantum: u64, limit: u64) -> u64 {
     let overdraft = limit / OVERDRAFT;
-    let is_small = want <= (overdraft / 2).min(quantum / LITTLE);
-    Limit {
-        bytes: if is_small { limit + overdraft } else { limit },
-        is_small,
+    let is_little = want <= (overdraft / 2).min(quantum / LITTLE);
+    if is_little {
+        overdraft
+    } else {
+        0
     }
 }
 

@@ -30,12 +30,12 @@ use std::{
 ///
 /// A little over half of the receiver's window of 896: the rest is left to other users of the same secret and to openers that the
 /// network reorders.
-const MAX_DISTANCE: u64 = 512;
+pub(super) const MAX_DISTANCE: u64 = 512;
 
 #[derive(Clone)]
-pub(crate) struct Admission(Arc<Shared>);
+pub(crate) struct Admission(Arc<Gate>);
 
-struct Shared {
+struct Gate {
     state: Mutex<State>,
     /// Streams that may be [speaking](Permit::speak) at once; changed with the round trip, and read under the lock
     max_speaking: AtomicU64,
@@ -64,7 +64,7 @@ pub(crate) struct Permit {
 impl Admission {
     /// At most `max_speaking` streams that are written to may be unconfirmed
     pub(crate) fn new(max_speaking: u64) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(Gate {
             state: Mutex::default(),
             max_speaking: AtomicU64::new(max_speaking),
         }))
@@ -110,7 +110,7 @@ impl Admission {
     }
 }
 
-impl Shared {
+impl Gate {
     fn has_room(&self, state: &State) -> bool {
         let is_near = state
             .unconfirmed
@@ -143,14 +143,14 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let (result, waker) = {
-            let shared = &*this.admission.0;
-            let mut guard = shared.state.lock();
+            let gate = &*this.admission.0;
+            let mut guard = gate.state.lock();
             let state = &mut *guard;
             let is_next = match state.waiters.front() {
                 None => true,
                 Some((first, _)) => Some(*first) == this.ticket,
             };
-            if !is_next || !shared.has_room(state) {
+            if !is_next || !gate.has_room(state) {
                 match state
                     .waiters
                     .iter_mut()
@@ -179,7 +179,7 @@ where
                 };
                 (value, permit)
             });
-            (result, shared.next_waker(state))
+            (result, gate.next_waker(state))
         };
         // the next one may go on as well: each waiter passes the turn, so a release wakes one and not all
         if let Some(waker) = waker {
@@ -193,10 +193,10 @@ impl<F> Drop for Opening<F> {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket else { return };
         let waker = {
-            let shared = &*self.admission.0;
-            let mut state = shared.state.lock();
+            let gate = &*self.admission.0;
+            let mut state = gate.state.lock();
             state.waiters.retain(|(waiting, _)| *waiting != ticket);
-            shared.next_waker(&state)
+            gate.next_waker(&state)
         };
         if let Some(waker) = waker {
             waker.wake();

@@ -6,7 +6,7 @@
 //!
 //! The one rule: it is plain data, changed by what happened and when, under the path's lock.
 
-use super::{Acknowledged, Departed};
+use super::{admission::MAX_DISTANCE, Acknowledged, Departed};
 use crate::{msg::segment, stream::send::application::MAX_BATCHES_PER_POLL};
 use core::{ops::RangeInclusive, time::Duration};
 use s2n_quic_core::{
@@ -67,7 +67,7 @@ const MAX_LONG_WINDOW: u64 = 64 << 20;
 
 /// Streams whose first packet may be on the way at once at the least, and while no queue has formed. Of 1000 calls at once on two processors,
 /// 16 to 128 that are open make a tenth to a third more in a second than 512.
-const OPENINGS: RangeInclusive<u64> = 128..=512;
+const OPENINGS: RangeInclusive<u64> = 128..=MAX_DISTANCE;
 
 /// Round trips that are longer than the shortest by this factor say that a queue has formed, on the way or in front of a busy processor
 const QUEUEING: u64 = 2;

@@ -76,16 +76,22 @@ fn serve(window: &mut Window<usize>, flows: &[FlowId], bytes: u64) -> Vec<u64> {
     taken
 }
 
-#[test]
-fn one_who_asks_for_little_goes_ahead_of_bulk_each_time() {
+/// So many flows that always want more, all waiting, after they had `bytes` in all
+fn served(count: usize, bytes: u64) -> (Window<usize>, Vec<FlowId>) {
     let mut window = Window::default();
-    let flows: Vec<_> = (0..10).map(|_| window.insert()).collect();
+    let flows: Vec<_> = (0..count).map(|_| window.insert()).collect();
     window.take_unchecked(2 * QUANTUM);
     for (index, flow) in flows.iter().enumerate() {
         window.wait(*flow, QUANTUM, QUANTUM, index);
     }
     window.release(QUANTUM);
-    serve(&mut window, &flows, 25 * QUANTUM);
+    serve(&mut window, &flows, bytes);
+    (window, flows)
+}
+
+#[test]
+fn one_who_asks_for_little_goes_ahead_of_bulk_each_time() {
+    let (mut window, flows) = served(10, 25 * QUANTUM);
 
     let small = window.insert();
     for _ in 0..2 {
@@ -214,14 +220,7 @@ fn a_turn_is_not_little_however_large_the_window_is() {
 
 #[test]
 fn one_who_asks_for_little_is_next_after_many_turns_at_once() {
-    let mut window = Window::default();
-    let flows: Vec<_> = (0..9).map(|_| window.insert()).collect();
-    window.take_unchecked(2 * QUANTUM);
-    for (index, flow) in flows.iter().enumerate() {
-        window.wait(*flow, QUANTUM, QUANTUM, index);
-    }
-    window.release(QUANTUM);
-    serve(&mut window, &flows, 90 * QUANTUM);
+    let (mut window, flows) = served(9, 90 * QUANTUM);
     // all but one have their turn before anybody comes to wait again
     let limit = 8 * QUANTUM + window.outstanding();
     let granted: Vec<_> = core::iter::from_fn(|| window.grant(QUANTUM, limit, at(0))).collect();
