@@ -53,6 +53,14 @@ fn a_slow_link_with_a_short_queue_is_filled_and_not_flooded() {
 }
 
 #[test]
+fn what_the_answers_of_calls_take_leaves_together() {
+    let report = check(&near(echo(40, 1000)).within(millis(1)));
+    // an acceptor hands them on to a task each, and only those have something to say
+    let server = report.server.unwrap();
+    assert!(server.segments_sent > 2 * server.send_calls, "{server:#?}");
+}
+
+#[test]
 fn workers_have_turns_while_there_is_something_to_do() {
     let report = check(&near(upload(10, MEGABYTE)).within(millis(4)));
     assert!(report.turns > 100, "{}", report.turns);

@@ -37,6 +37,8 @@ pub(super) struct Dispatcher {
     pub(super) touched: Vec<Arc<Shared>>,
     /// Whom to wake, and what was submitted, to be seen to by the worker
     pub(super) wakes: Wakes,
+    /// Streams that got a single packet, or began with it, since the worker last looked: what they send is short as well
+    pub(super) spoken_to: usize,
     refusals: Refusals,
     answer: Vec<u8>,
 }
@@ -72,6 +74,7 @@ impl Dispatcher {
             shard,
             touched: Vec::new(),
             wakes: Wakes::default(),
+            spoken_to: 0,
             refusals: Refusals::default(),
             answer: Vec::new(),
         }
@@ -196,6 +199,9 @@ impl Dispatcher {
         let Some(Run { shared, len, .. }) = run else {
             return;
         };
+        if len == 1 {
+            self.spoken_to += 1;
+        }
         let left_over = shared.inbox.push(train.split_to(len), now);
         self.core.counters.dropped.overflow.add(left_over as u64);
         let is_listed = self
@@ -241,6 +247,7 @@ impl Dispatcher {
             return;
         };
         self.answer.clear();
+        self.spoken_to += 1;
         acceptor.accept(
             Opening {
                 credentials,

@@ -68,6 +68,17 @@ impl std::task::Wake for Receiver {
     }
 }
 
+/// Whom a round has woken on the runtime that the worker shares with them, and whose submissions it is to flush
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Company {
+    /// Nobody, or one, who flushes himself
+    Nobody,
+    /// Several, who submit in their next turn
+    Several,
+    /// Several who say something short, as calls do. One that was just accepted is handed on first, from task to task.
+    Talkers,
+}
+
 pub(crate) struct Worker<S: Socket> {
     socket: Arc<S>,
     core: Arc<Core>,
@@ -80,8 +91,8 @@ pub(crate) struct Worker<S: Socket> {
     left: VecDeque<(Timestamp, Arc<Shared>)>,
     /// Whether those whom it wakes run before its next turn, if it lets them
     shares_runtime: bool,
-    /// Streams were promised that what they submit is flushed for them
-    owes_flush: bool,
+    /// Who was promised that what they submit is flushed for them
+    company: Company,
     /// Gives the environment's idle memory back. The worker of the first socket has it, the others have `None`.
     trimmer: Option<Trimmer>,
     waker: Waker,
@@ -104,7 +115,7 @@ impl<S: Socket> Worker<S> {
             scheduled: Vec::new(),
             left: VecDeque::new(),
             shares_runtime: false,
-            owes_flush: false,
+            company: Company::Nobody,
         }
     }
 
@@ -114,14 +125,14 @@ impl<S: Socket> Worker<S> {
         self
     }
 
-    /// Whether other tasks should have a turn now, and then [`flush_for_all`](Self::flush_for_all) be called
-    pub(crate) fn owes_flush(&self) -> bool {
-        self.owes_flush
+    /// Who should have a turn now, before [`flush_for_all`](Self::flush_for_all) is called
+    pub(crate) fn company(&self) -> Company {
+        self.company
     }
 
-    /// Sends what those have submitted that the last round has woken
+    /// Sends what those have submitted whom the last round has woken
     pub(crate) fn flush_for_all(&mut self) {
-        if core::mem::take(&mut self.owes_flush) {
+        if core::mem::replace(&mut self.company, Company::Nobody) != Company::Nobody {
             self.shard.sender.flush_for_all();
         }
     }
@@ -150,8 +161,12 @@ impl<S: Socket> Worker<S> {
         self.run_overdue(now);
         let has_due = self.run_timers(now);
         let wakes = core::mem::take(&mut self.dispatcher.wakes);
-        if self.shares_runtime && wakes.has_many() {
-            self.owes_flush = true;
+        let has_talkers = core::mem::take(&mut self.dispatcher.spoken_to) > 1;
+        if self.shares_runtime && (has_talkers || wakes.has_many()) {
+            self.company = match (has_talkers, self.company) {
+                (true, _) | (_, Company::Talkers) => Company::Talkers,
+                _ => Company::Several,
+            };
             self.shard.sender.expect_company();
         }
         wakes.wake();

@@ -44,7 +44,7 @@ const ROUND_BYTES: usize = 65_487;
 /// Messages that one `sendmmsg` takes at most; small ones gain from company, and 32 of them take about 100 µs
 const ROUND_MESSAGES: usize = 32;
 
-/// Flushes that wait for company at most: what makes a round worth while, and little enough to be encrypted soon
+/// Flushes that wait for company before one sends for all: what makes a round worth while, and little enough to be made soon
 const MAX_PATIENT: u32 = 16;
 
 /// What is longer does not wait for company: it is half a batch by itself, and its receiver could be at it already
@@ -116,7 +116,7 @@ impl Sender {
             metrics: Metrics::default(),
             is_finishing: AtomicBool::new(false),
             deputy: OnceLock::new(),
-            patience: Patience::new(),
+            patience: Patience::new(MAX_PATIENT),
         })
     }
 
@@ -148,7 +148,7 @@ impl Sender {
 
     /// The caller has woken streams that are about to submit, and calls [`flush_for_all`](Self::flush_for_all) after they had their turn
     pub(crate) fn expect_company(&self) {
-        self.patience.grant(MAX_PATIENT);
+        self.patience.grant();
     }
 
     /// Has everything sent that waits for company

@@ -8,7 +8,7 @@ use crate::{
     clock::Clock,
     socket::{
         io::Socket,
-        recv::udp::Worker as ReceiveWorker,
+        recv::udp::{Company, Worker as ReceiveWorker},
         send::udp::{Deputy, Next, Sender, Worker as SendWorker},
     },
     stream::send::application::MAX_BATCHES_PER_POLL,
@@ -35,6 +35,8 @@ pub(crate) enum Turn {
     Sleep(Next),
     /// There is more to do, and others may have their turn first
     Again,
+    /// The same, and those who come to have something to do in that turn may go first as well, as long as the runtime's drivers are not kept waiting
+    Last,
     Done,
 }
 
@@ -186,8 +188,9 @@ impl<S: Socket> Receiving<S> {
     pub(super) fn turn(&mut self, now: impl Fn() -> Timestamp) -> Turn {
         let start = now();
         self.worker.flush_for_all();
-        if self.worker.poll(start) == Next::Now || self.worker.owes_flush() {
-            return Turn::Again;
+        let next = self.worker.poll(start);
+        if let Some(turn) = self.turn_for_others(next) {
+            return turn;
         }
         if self.worker.core().is_closing() {
             let give_up = *self.give_up.get_or_insert(start + LINGER);
@@ -199,9 +202,10 @@ impl<S: Socket> Receiving<S> {
         // what came before the bell was armed rang in vain: look again
         let next = self.worker.poll_streams(now());
         let has_just_closed = self.worker.core().is_closing() && self.give_up.is_none();
-        if next == Next::Now || has_just_closed || self.worker.owes_flush() {
+        let turn = self.turn_for_others(next);
+        if turn.is_some() || has_just_closed {
             self.wake_up();
-            return Turn::Again;
+            return turn.unwrap_or(Turn::Again);
         }
         Turn::Sleep(match (self.give_up, next) {
             (Some(give_up), Next::At(at)) => {
@@ -209,6 +213,15 @@ impl<S: Socket> Receiving<S> {
             }
             (_, next) => next,
         })
+    }
+
+    /// Whether there is more to do once others had their turn
+    fn turn_for_others(&self, next: Next) -> Option<Turn> {
+        match (self.worker.company(), next) {
+            (Company::Talkers, _) => Some(Turn::Last),
+            (Company::Several, _) | (Company::Nobody, Next::Now) => Some(Turn::Again),
+            (Company::Nobody, _) => None,
+        }
     }
 
     /// To be called after every sleep

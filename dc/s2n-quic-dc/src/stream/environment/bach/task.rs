@@ -105,14 +105,20 @@ pub(super) async fn send(sending: Arc<Sending<SimSocket>>, surroundings: Surroun
 
 pub(super) async fn receive(mut receiving: Receiving<SimSocket>, surroundings: Surroundings) {
     let mut bed = Bed::new(surroundings);
+    let mut lets_others_pass = false;
     poll_fn(|cx| loop {
+        if core::mem::take(&mut lets_others_pass) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         bed.surroundings.socket.on_readable(cx.waker());
         bed.surroundings.turns.add(1);
         receiving.wake_up();
         let clock = &bed.surroundings.clock;
         let next = match receiving.turn(|| clock.now()) {
             Turn::Sleep(next) => next,
-            Turn::Again => {
+            turn @ (Turn::Again | Turn::Last) => {
+                lets_others_pass = turn == Turn::Last;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

@@ -15,7 +15,7 @@ use crate::{
 };
 use core::{
     future::{poll_fn, Future as _},
-    pin::Pin,
+    pin::{pin, Pin},
     task::{ready, Context, Poll},
     time::Duration,
 };
@@ -29,6 +29,7 @@ use tokio::{
     io::Interest,
     net,
     runtime::{Handle, RuntimeFlavor},
+    task::yield_now,
     time::{sleep, Instant, Sleep},
 };
 
@@ -93,7 +94,7 @@ impl Bed {
             .socket
             .try_io(Interest::READABLE, || match taken.insert(turn()) {
                 Turn::Sleep(_) => Err(io::ErrorKind::WouldBlock.into()),
-                Turn::Again | Turn::Done => Ok(()),
+                Turn::Again | Turn::Last | Turn::Done => Ok(()),
             });
         taken.unwrap_or_else(turn)
     }
@@ -130,6 +131,8 @@ fn poll(seat: &mut ReceiveSeat, bed: &mut Bed, cx: &mut Context<'_>) -> Poll<io:
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            // tokio wakes those who yield before it polls its drivers, when nothing else is ready or after 61 others
+            Turn::Last => return pin!(yield_now()).poll(cx).map(Ok),
             Turn::Done => return Poll::Ready(Ok(())),
         }
     }

@@ -49,7 +49,7 @@ impl SendSeat {
                     sleep(&self.parker, interest, next, &self.clock);
                     self.sending.wake_up();
                 }
-                Turn::Again => {}
+                Turn::Again | Turn::Last => {}
                 Turn::Done => return,
             }
         }
@@ -87,7 +87,7 @@ impl ReceiveSeat {
                     sleep(&self.parker, Some(interest), next, &self.clock);
                     self.receiving.wake_up();
                 }
-                Turn::Again => {}
+                Turn::Again | Turn::Last => {}
                 Turn::Done => return,
             }
         }

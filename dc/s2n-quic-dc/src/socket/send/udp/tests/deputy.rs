@@ -52,12 +52,15 @@ fn only_so_many_wait_for_company() {
     let (mut bench, clock) = (Bench::new(), Clock::new());
     let _sending = asleep(&mut bench, &clock);
     bench.sender.expect_company();
-    for serial in 0..MAX_PATIENT {
-        bench.submit(Plan::new(serial));
-        assert_eq!(bench.left(), []);
+    for first in [0, MAX_PATIENT + 1] {
+        let last = first + MAX_PATIENT;
+        for serial in first..last {
+            bench.submit(Plan::new(serial));
+            assert_eq!(bench.left(), []);
+        }
+        bench.submit(Plan::new(last));
+        assert_eq!(bench.left(), (first..=last).collect::<Vec<_>>());
     }
-    bench.submit(Plan::new(MAX_PATIENT));
-    assert_eq!(bench.left(), (0..=MAX_PATIENT).collect::<Vec<_>>());
 }
 
 #[test]
