@@ -18,6 +18,7 @@ use s2n_quic_dc::{
     testing::{ext::*, secrets, sim},
 };
 use std::{
+    collections::{BTreeMap, BTreeSet},
     future::ready,
     io,
     net::{Ipv4Addr, SocketAddr},
@@ -30,10 +31,11 @@ fn builder() -> Builder<Subscriber> {
     Builder::new(Subscriber::default())
 }
 
-fn bind(map: &Map) -> (Environment<Subscriber>, accept::Receiver<Subscriber>) {
+fn bind(map: &Map, sockets: usize) -> (Environment<Subscriber>, accept::Receiver<Subscriber>) {
     let (sender, streams) = accept::channel(16);
     let env = builder()
         .with_socket_options(Options::new((Ipv4Addr::UNSPECIFIED, 0).into()))
+        .with_threads(sockets)
         .with_pool(Config::new(map.clone()))
         .with_acceptor(sender)
         .build();
@@ -50,11 +52,16 @@ struct World {
 
 impl World {
     async fn new() -> Self {
+        Self::with_sockets(1).await
+    }
+
+    /// The client has so many
+    async fn with_sockets(sockets: usize) -> Self {
         let (map, server_map) = (secrets::map(), secrets::map());
         let received = Arc::<Mutex<Vec<u8>>>::default();
         let (bytes, at_server) = (received.clone(), server_map.clone());
         let server = async move {
-            let (env, streams) = bind(&at_server);
+            let (env, streams) = bind(&at_server, 1);
             let addr = env.pool_addr().expect("a socket");
             let serve = async move {
                 // held for as long as the simulation lasts
@@ -75,7 +82,7 @@ impl World {
         };
         let server = server.group("server").await;
         let at_client = map.clone();
-        let (env, _) = async move { bind(&at_client) }.group("client").await;
+        let (env, _) = async move { bind(&at_client, sockets) }.group("client").await;
         secrets::share(
             1,
             (&map, env.pool_addr().expect("a socket")),
@@ -140,6 +147,42 @@ fn what_was_written_is_delivered_after_the_writer_and_its_environment_are_gone()
     let received = received.lock().unwrap().lock().unwrap().clone();
     assert_eq!(received.len(), LEN);
     assert!(received.iter().all(|byte| *byte == 7));
+}
+
+#[test]
+fn streams_are_spread_over_the_sockets_while_they_are_open() {
+    sim(|| {
+        async move {
+            let world = World::with_sockets(3).await;
+            let port = |stream: &Stream<Subscriber>| stream.local_addr().expect("open").port();
+            for round in 0..2 {
+                let mut open = Vec::new();
+                for _ in 0..6 {
+                    open.push(world.connect().await);
+                }
+                let mut counts = BTreeMap::new();
+                for stream in &open {
+                    *counts.entry(port(stream)).or_insert(0) += 1;
+                }
+                assert!(counts.into_values().eq([2; 3]), "round {round}");
+                for mut stream in open {
+                    stream.write_all_from_fin(&mut &[7; 10][..]).await.unwrap();
+                }
+                1.s().sleep().await;
+            }
+            let mut ports = BTreeSet::new();
+            for _ in 0..6 {
+                let mut stream = world.connect().await;
+                ports.insert(port(&stream));
+                stream.write_all_from_fin(&mut &[7; 10][..]).await.unwrap();
+                drop(stream);
+                1.s().sleep().await;
+            }
+            assert_eq!(ports.len(), 1, "one after the other");
+        }
+        .primary()
+        .spawn();
+    });
 }
 
 #[test]

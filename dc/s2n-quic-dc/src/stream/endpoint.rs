@@ -76,8 +76,9 @@ pub(crate) async fn open_on<Sub>(
 where
     Sub: event::Subscriber + Clone,
 {
-    let shard = core.next_shard().ok_or(io::ErrorKind::NotConnected)?;
-    let remote = reachable(acceptor_addr, shard.local_addr)?;
+    // all are bound to addresses of one kind
+    let first = core.shards.first().ok_or(io::ErrorKind::NotConnected)?;
+    let remote = reachable(acceptor_addr, first.local_addr)?;
 
     let path = core.path(*peer.id());
     let admission = path.admission.clone();
@@ -96,6 +97,8 @@ where
     let (keys, params) = keys;
 
     let subscriber = subscriber(events, core.clock.get_time());
+    // not before the wait, so that it counts as open for the next one
+    let shard = core.next_shard().ok_or(io::ErrorKind::NotConnected)?;
     let queue_id = shard.routes.next_id();
     let shared = build(
         New {

@@ -57,7 +57,8 @@ pub(crate) struct Core {
     /// Ids of streams by credentials, for packets of clients that do not know their queue yet
     openings: Mutex<HashMap<Credentials, u64>>,
     paths: Mutex<HashMap<credentials::Id, Arc<Path>>>,
-    next_shard: AtomicUsize,
+    /// The shard of the newest stream
+    last_shard: AtomicUsize,
     is_closing: AtomicBool,
 }
 
@@ -216,7 +217,7 @@ impl Core {
             acceptor: parts.acceptor,
             openings: Mutex::default(),
             paths: Mutex::default(),
-            next_shard: AtomicUsize::new(0),
+            last_shard: AtomicUsize::new(0),
             is_closing: AtomicBool::new(false),
         })
     }
@@ -225,11 +226,19 @@ impl Core {
         self.is_closing.load(Ordering::Acquire)
     }
 
-    /// The shard of the next stream: each in turn
+    /// The shard of the next stream: that of the last one, unless another one has less to do
+    ///
+    /// Streams that are open at once are spread. Of calls that follow each other, two sockets would wake the runtime's second thread for
+    /// what one can do.
     pub(crate) fn next_shard(&self) -> Option<&Arc<Shard>> {
-        let count = self.shards.len();
-        let index = self.next_shard.fetch_add(1, Ordering::Relaxed);
-        self.shards.get(index.checked_rem(count)?)
+        let last_index = self.last_shard.load(Ordering::Relaxed);
+        let next_index = (last_index + 1).checked_rem(self.shards.len())?;
+        let (last, next) = (self.shards.get(last_index)?, self.shards.get(next_index)?);
+        if next.routes.open() >= last.routes.open() {
+            return Some(last);
+        }
+        self.last_shard.store(next_index, Ordering::Relaxed);
+        Some(next)
     }
 
     /// The path to the peer with this secret: one for all streams, kept while it is in use and for a while after

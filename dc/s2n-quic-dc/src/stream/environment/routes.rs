@@ -10,7 +10,7 @@ use crate::{
     stream::{path::MAX_TIME_WAIT, recv::lingering::Lingering, shared::Shared},
 };
 use core::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     time::Duration,
 };
 use hashbrown::{hash_map::Entry, HashMap};
@@ -24,6 +24,8 @@ pub(crate) const NOBODY: u64 = 0;
 /// The streams of one shard
 pub(crate) struct Routes {
     streams: Mutex<HashMap<u64, Slot>>,
+    /// How many of them are live; changed under the lock
+    open: AtomicUsize,
     next: AtomicU64,
     /// Ids of a shard are congruent to its index modulo the number of shards
     stride: u64,
@@ -83,6 +85,7 @@ impl Routes {
         // above `NOBODY`
         Self {
             streams: Mutex::default(),
+            open: AtomicUsize::new(0),
             next: AtomicU64::new((index + shards) as u64),
             stride: shards as u64,
         }
@@ -94,7 +97,22 @@ impl Routes {
 
     pub(crate) fn insert(&self, shared: &Arc<Shared>) {
         let slot = Slot::Live(shared.clone());
-        drop(self.streams.lock().insert(shared.queue_id, slot));
+        let mut streams = self.streams.lock();
+        let replaced = streams.insert(shared.queue_id, slot);
+        self.count_open(1);
+        drop(streams);
+        debug_assert!(replaced.is_none(), "an id was used twice");
+    }
+
+    /// Streams that are open
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    fn count_open(&self, change: isize) {
+        // under the lock, so that nothing is lost between the two
+        let open = self.open().saturating_add_signed(change);
+        self.open.store(open, Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self, queue_id: u64) -> Option<Arc<Shared>> {
@@ -116,6 +134,7 @@ impl Routes {
             return None;
         }
         _live = core::mem::replace(slot, over);
+        self.count_open(-1);
         drop(streams);
         Some(armed)
     }
@@ -181,7 +200,10 @@ impl Routes {
             return None;
         }
         match entry.remove() {
-            Slot::Live(shared) => Some(shared),
+            Slot::Live(shared) => {
+                self.count_open(-1);
+                Some(shared)
+            }
             Slot::Over(_) => None,
         }
     }
@@ -204,9 +226,9 @@ impl Routes {
 
     /// Lets everything go; returns what is to be dropped, in the order of opening, with its credentials and id
     pub(super) fn clear(&self) -> Vec<(u64, Credentials, Option<Arc<Shared>>)> {
-        let mut cleared: Vec<_> = self
-            .streams
-            .lock()
+        let mut streams = self.streams.lock();
+        self.open.store(0, Ordering::Relaxed);
+        let mut cleared: Vec<_> = streams
             .drain()
             .map(|(queue_id, slot)| {
                 let credentials = slot.credentials();
@@ -216,6 +238,7 @@ impl Routes {
                 }
             })
             .collect();
+        drop(streams);
         cleared.sort_unstable_by_key(|(queue_id, ..)| *queue_id);
         cleared
     }
