@@ -73,7 +73,8 @@ impl std::task::Wake for Receiver {
 pub(crate) enum Company {
     /// Nobody, or one, who flushes himself
     Nobody,
-    /// Several, who submit in their next turn
+    /// Several, who submit in their next turn. They are in the midst of something, and what leaves together are their acknowledgements: who
+    /// has something short to say does not wait for their turns.
     Several,
     /// Several who say something short, as calls do. One that was just accepted is handed on first, from task to task.
     Talkers,
@@ -161,13 +162,15 @@ impl<S: Socket> Worker<S> {
         self.run_overdue(now);
         let has_due = self.run_timers(now);
         let wakes = core::mem::take(&mut self.dispatcher.wakes);
+
         let has_talkers = core::mem::take(&mut self.dispatcher.spoken_to) > 1;
         if self.shares_runtime && (has_talkers || wakes.has_many()) {
             self.company = match (has_talkers, self.company) {
                 (true, _) | (_, Company::Talkers) => Company::Talkers,
                 _ => Company::Several,
             };
-            self.shard.sender.expect_company();
+            let holds_data = self.company == Company::Talkers;
+            self.shard.sender.expect_company(holds_data);
         }
         wakes.wake();
         let trim_at = self

@@ -62,6 +62,8 @@ pub(crate) struct Sender {
     deputy: OnceLock<Weak<dyn Deputy>>,
     /// Whoever receives flushes for others
     patience: Patience,
+    /// Whether short data waits for company, and not only control packets
+    holds_data: AtomicBool,
 }
 
 /// Lets another thread than the worker's do a round of its work
@@ -117,6 +119,7 @@ impl Sender {
             is_finishing: AtomicBool::new(false),
             deputy: OnceLock::new(),
             patience: Patience::new(MAX_PATIENT),
+            holds_data: AtomicBool::new(false),
         })
     }
 
@@ -128,10 +131,16 @@ impl Sender {
     /// Hands a transmission to the worker, which learns of it by the [`flush`](Self::flush) that must follow. After the worker has
     /// ended, it is completed as cancelled.
     pub(crate) fn submit(&self, transmission: Transmission) {
-        if transmission.message.payload().len() > MAX_PATIENT_LEN {
+        if !self.is_patient(&transmission) {
             self.patience.end();
         }
         drop(self.submissions.push(transmission));
+    }
+
+    fn is_patient(&self, transmission: &Transmission) -> bool {
+        transmission.priority == Priority::Control
+            || self.holds_data.load(Ordering::Relaxed)
+                && transmission.message.payload().len() <= MAX_PATIENT_LEN
     }
 
     /// Has what was submitted sent: here and now if the worker sleeps; to be called with no lock held
@@ -147,7 +156,10 @@ impl Sender {
     }
 
     /// The caller has woken streams that are about to submit, and calls [`flush_for_all`](Self::flush_for_all) after they had their turn
-    pub(crate) fn expect_company(&self) {
+    ///
+    /// Data only waits with `holds_data`, if several are to make some that is short.
+    pub(crate) fn expect_company(&self, holds_data: bool) {
+        self.holds_data.store(holds_data, Ordering::Relaxed);
         self.patience.grant();
     }
 

@@ -37,7 +37,7 @@ fn who_flushes_sends_if_the_worker_sleeps() {
 fn what_waits_for_company_leaves_with_it() {
     let (mut bench, clock) = (Bench::new(), Clock::new());
     let _sending = asleep(&mut bench, &clock);
-    bench.sender.expect_company();
+    bench.sender.expect_company(true);
     bench.submit(Plan::new(1));
     bench.submit(Plan::new(2));
     assert_eq!(bench.left(), []);
@@ -51,7 +51,7 @@ fn what_waits_for_company_leaves_with_it() {
 fn only_so_many_wait_for_company() {
     let (mut bench, clock) = (Bench::new(), Clock::new());
     let _sending = asleep(&mut bench, &clock);
-    bench.sender.expect_company();
+    bench.sender.expect_company(true);
     for first in [0, MAX_PATIENT + 1] {
         let last = first + MAX_PATIENT;
         for serial in first..last {
@@ -67,9 +67,23 @@ fn only_so_many_wait_for_company() {
 fn what_is_long_does_not_wait_for_company() {
     let (mut bench, clock) = (Bench::new(), Clock::new());
     let _sending = asleep(&mut bench, &clock);
-    bench.sender.expect_company();
+    bench.sender.expect_company(true);
     bench.submit(Plan::new(1));
     bench.submit(Plan::of(2, MAX_PATIENT_LEN / 1450 + 1, 1450));
+    assert_eq!(bench.left(), [1, 2]);
+}
+
+#[test]
+fn data_does_not_wait_for_the_company_of_acknowledgements() {
+    let (mut bench, clock) = (Bench::new(), Clock::new());
+    let _sending = asleep(&mut bench, &clock);
+    bench.sender.expect_company(false);
+    bench.submit(Plan {
+        priority: Priority::Control,
+        ..Plan::new(1)
+    });
+    assert_eq!(bench.left(), []);
+    bench.submit(Plan::new(2));
     assert_eq!(bench.left(), [1, 2]);
 }
 
