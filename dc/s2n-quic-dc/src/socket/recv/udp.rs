@@ -162,7 +162,6 @@ impl<S: Socket> Worker<S> {
         self.run_overdue(now);
         let has_due = self.run_timers(now);
         let wakes = core::mem::take(&mut self.dispatcher.wakes);
-
         let has_talkers = core::mem::take(&mut self.dispatcher.spoken_to) > 1;
         if self.shares_runtime && (has_talkers || wakes.has_many()) {
             self.company = match (has_talkers, self.company) {
