@@ -82,7 +82,9 @@ impl World {
         };
         let server = server.group("server").await;
         let at_client = map.clone();
-        let (env, _) = async move { bind(&at_client, sockets) }.group("client").await;
+        let (env, _) = async move { bind(&at_client, sockets) }
+            .group("client")
+            .await;
         secrets::share(
             1,
             (&map, env.pool_addr().expect("a socket")),
