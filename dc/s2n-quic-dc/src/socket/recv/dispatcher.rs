@@ -37,8 +37,8 @@ pub(super) struct Dispatcher {
     pub(super) touched: Vec<Arc<Shared>>,
     /// Whom to wake, and what was submitted, to be seen to by the worker
     pub(super) wakes: Wakes,
-    /// Streams that got a single packet, or began with it, since the worker last looked: what they send is short as well
-    pub(super) spoken_to: usize,
+    /// Packets with data that came alone for their stream, or began one, since the worker last looked: what they are answered with is short as well
+    pub(super) lone_packets: usize,
     refusals: Refusals,
     answer: Vec<u8>,
 }
@@ -74,7 +74,7 @@ impl Dispatcher {
             shard,
             touched: Vec::new(),
             wakes: Wakes::default(),
-            spoken_to: 0,
+            lone_packets: 0,
             refusals: Refusals::default(),
             answer: Vec::new(),
         }
@@ -200,7 +200,7 @@ impl Dispatcher {
             return;
         };
         if len == 1 {
-            self.spoken_to += 1;
+            self.lone_packets += 1;
         }
         let left_over = shared.inbox.push(train.split_to(len), now);
         self.core.counters.dropped.overflow.add(left_over as u64);
@@ -247,7 +247,7 @@ impl Dispatcher {
             return;
         };
         self.answer.clear();
-        self.spoken_to += 1;
+        self.lone_packets += 1;
         acceptor.accept(
             Opening {
                 credentials,

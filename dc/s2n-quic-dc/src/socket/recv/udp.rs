@@ -68,10 +68,12 @@ impl std::task::Wake for Receiver {
     }
 }
 
-/// Whom a round has woken on the runtime that the worker shares with them, and whose submissions it is to flush
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whom a round has woken on the runtime that the worker shares with them, and whose submissions it is to flush; the later, the more they are
+/// waited for
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Company {
     /// Nobody, or one, who flushes himself
+    #[default]
     Nobody,
     /// Several, who submit in their next turn. They are in the midst of something, and what leaves together are their acknowledgements: who
     /// has something short to say does not wait for their turns.
@@ -116,7 +118,7 @@ impl<S: Socket> Worker<S> {
             scheduled: Vec::new(),
             left: VecDeque::new(),
             shares_runtime: false,
-            company: Company::Nobody,
+            company: Company::default(),
         }
     }
 
@@ -133,7 +135,7 @@ impl<S: Socket> Worker<S> {
 
     /// Sends what those have submitted whom the last round has woken
     pub(crate) fn flush_for_all(&mut self) {
-        if core::mem::replace(&mut self.company, Company::Nobody) != Company::Nobody {
+        if core::mem::take(&mut self.company) != Company::Nobody {
             self.shard.sender.flush_for_all();
         }
     }
@@ -162,12 +164,13 @@ impl<S: Socket> Worker<S> {
         self.run_overdue(now);
         let has_due = self.run_timers(now);
         let wakes = core::mem::take(&mut self.dispatcher.wakes);
-        let has_talkers = core::mem::take(&mut self.dispatcher.spoken_to) > 1;
-        if self.shares_runtime && (has_talkers || wakes.has_many()) {
-            self.company = match (has_talkers, self.company) {
-                (true, _) | (_, Company::Talkers) => Company::Talkers,
-                _ => Company::Several,
-            };
+        let company = match core::mem::take(&mut self.dispatcher.lone_packets) {
+            2.. => Company::Talkers,
+            _ if wakes.has_many() => Company::Several,
+            _ => Company::Nobody,
+        };
+        if self.shares_runtime && company != Company::Nobody {
+            self.company = self.company.max(company);
             let holds_data = self.company == Company::Talkers;
             self.shard.sender.expect_company(holds_data);
         }

@@ -226,9 +226,9 @@ impl Core {
         self.is_closing.load(Ordering::Acquire)
     }
 
-    /// The shard of the next stream: that of the last one, unless another one has less to do
+    /// The shard of the next stream: that of the last one, unless the one after it has fewer open streams
     ///
-    /// Streams that are open at once are spread. Of calls that follow each other, two sockets would wake the runtime's second thread for
+    /// So streams that are open at once are spread. Of calls that follow each other, two sockets would wake the runtime's second thread for
     /// what one can do.
     pub(crate) fn next_shard(&self) -> Option<&Arc<Shard>> {
         let last_index = self.last_shard.load(Ordering::Relaxed);

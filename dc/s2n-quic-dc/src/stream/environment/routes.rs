@@ -99,7 +99,7 @@ impl Routes {
         let slot = Slot::Live(shared.clone());
         let mut streams = self.streams.lock();
         let replaced = streams.insert(shared.queue_id, slot);
-        self.count_open(1);
+        self.open.fetch_add(1, Ordering::Relaxed);
         drop(streams);
         debug_assert!(replaced.is_none(), "an id was used twice");
     }
@@ -107,12 +107,6 @@ impl Routes {
     /// Streams that are open
     pub(super) fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
-    }
-
-    fn count_open(&self, change: isize) {
-        // under the lock, so that nothing is lost between the two
-        let open = self.open().saturating_add_signed(change);
-        self.open.store(open, Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self, queue_id: u64) -> Option<Arc<Shared>> {
@@ -134,7 +128,7 @@ impl Routes {
             return None;
         }
         _live = core::mem::replace(slot, over);
-        self.count_open(-1);
+        self.open.fetch_sub(1, Ordering::Relaxed);
         drop(streams);
         Some(armed)
     }
@@ -201,7 +195,7 @@ impl Routes {
         }
         match entry.remove() {
             Slot::Live(shared) => {
-                self.count_open(-1);
+                self.open.fetch_sub(1, Ordering::Relaxed);
                 Some(shared)
             }
             Slot::Over(_) => None,
