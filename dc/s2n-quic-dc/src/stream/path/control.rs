@@ -72,9 +72,10 @@ const OPENINGS: RangeInclusive<u64> = 128..=MAX_DISTANCE;
 /// Round trips that are longer than the shortest by this factor say that a queue has formed, on the way or in front of a busy processor
 const QUEUEING: u64 = 2;
 
-/// How long a stream that has received everything answers to repetitions of the last packet, at the least. Streams that end in this time
-/// take memory.
-const MIN_TIME_WAIT: Duration = Duration::from_millis(50);
+/// How long a stream that has received everything answers to repetitions of the last packet, at the least: a peer that knows nothing of the path
+/// probes after 6 and after 18 ms. At 50 000 calls a second, the streams that end in this time are more than fit into a processor's cache:
+/// 50 ms made calls a tenth slower.
+const MIN_TIME_WAIT: Duration = Duration::from_millis(20);
 
 /// The same where packets are lost, and at the most: a peer that probes seven times is heard although six of those, or the answers to them,
 /// are lost

@@ -269,7 +269,7 @@ fn reordering_moves_the_thresholds_and_gives_the_window_back() {
 
 #[test]
 fn streams_answer_repetitions_for_longer_where_packets_are_lost() {
-    const SHORT: Duration = Duration::from_millis(50);
+    const SHORT: Duration = Duration::from_millis(20);
     const LONG: Duration = Duration::from_millis(500);
     let mut control = measured(100);
     assert_eq!(control.time_wait(), SHORT);
