@@ -81,20 +81,14 @@ where
     let remote = reachable(acceptor_addr, first.local_addr)?;
 
     let path = core.path(*peer.id());
-    let admission = path.admission.clone();
-    let (keys, permit) = admission
-        .open(|| {
-            let (keys, params) = peer.pair(&TransportFeatures::UDP).ok_or_else(|| {
-                io::Error::new(
-                    io::ErrorKind::QuotaExceeded,
-                    "the path secret has no key ids left; a new handshake was requested",
-                )
-            })?;
-            let key_id = keys.credentials.key_id.as_u64();
-            Ok::<_, io::Error>(((keys, params), key_id))
-        })
-        .await?;
-    let (keys, params) = keys;
+    let place = path.admission.open().await;
+    let (keys, params) = peer.pair(&TransportFeatures::UDP).ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::QuotaExceeded,
+            "the path secret has no key ids left; a new handshake was requested",
+        )
+    })?;
+    let permit = place.fill(keys.credentials.key_id.as_u64());
 
     let subscriber = subscriber(events, core.clock.get_time());
     // not before the wait, so that it counts as open for the next one

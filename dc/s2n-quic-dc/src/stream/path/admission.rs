@@ -10,7 +10,10 @@
 //! opens, keeps and ends a thousand streams at once finds each of them cold. Streams of which nothing was written do not count, so
 //! that an application may open some before it writes to any.
 //!
-//! The one rule: the key id is taken under the same lock that checks the distance, so ids are handed out in the order of the waiters.
+//! Keys are derived without a lock, between two that take a [`Place`] and then the key id of it.
+//!
+//! The one rule: a place counts from the moment at which there was room for it, as the next key id and as one that is no smaller than
+//! those that were known then. What is taken for it is neither.
 
 use core::{
     future::Future,
@@ -46,10 +49,21 @@ struct State {
     /// One more than the largest key id that was taken
     next: u64,
     unconfirmed: BTreeSet<u64>,
-    /// Those of them that have something to say
+    /// For each key id that is being taken, the smallest that it can be
+    taking: Vec<u64>,
+    /// Those of the unconfirmed that have something to say
     speaking: u64,
     waiters: VecDeque<(u64, Waker)>,
     next_ticket: u64,
+}
+
+/// Room for one more stream; dropping it gives the room back
+#[must_use]
+pub(crate) struct Place {
+    /// `None` once it was filled
+    admission: Option<Admission>,
+    /// The smallest key id that can be taken for it
+    least: u64,
 }
 
 /// A stream's place; dropping it confirms the key id or gives it up, which frees the place either way
@@ -81,25 +95,19 @@ impl Admission {
         self.0.next_waker(&self.0.state.lock())
     }
 
-    /// Waits until a stream may be opened, then has `take` take a key id
-    ///
-    /// `take` returns the id beside whatever came with it, or an error that is passed on. Cancel safe: a waiter that is dropped
-    /// leaves the queue, and nothing was taken for it.
-    pub(crate) fn open<T, E, F>(&self, take: F) -> Opening<F>
-    where
-        F: FnMut() -> Result<(T, u64), E> + Unpin,
-    {
+    /// Waits until a stream may be opened. Cancel safe: a waiter that is dropped leaves the queue.
+    pub(crate) fn open(&self) -> Opening {
         Opening {
             admission: self.clone(),
             ticket: None,
-            take,
         }
     }
 
     /// Key ids taken and not yet confirmed, and opens that wait
     pub(crate) fn depth(&self) -> (usize, usize) {
         let state = self.0.state.lock();
-        (state.unconfirmed.len(), state.waiters.len())
+        let open = state.unconfirmed.len() + state.taking.len();
+        (open, state.waiters.len())
     }
 
     fn release(&self, key_id: u64, is_speaking: bool) -> Option<Waker> {
@@ -112,10 +120,11 @@ impl Admission {
 
 impl Gate {
     fn has_room(&self, state: &State) -> bool {
-        let is_near = state
-            .unconfirmed
-            .first()
-            .is_none_or(|oldest| state.next.saturating_sub(*oldest) < MAX_DISTANCE);
+        let oldest = state.unconfirmed.first().into_iter().chain(&state.taking);
+        let next = state.next + state.taking.len() as u64;
+        let is_near = oldest
+            .min()
+            .is_none_or(|oldest| next.saturating_sub(*oldest) < MAX_DISTANCE);
         is_near && state.speaking < self.max_speaking.load(Ordering::Relaxed)
     }
 
@@ -128,21 +137,17 @@ impl Gate {
     }
 }
 
-pub(crate) struct Opening<F> {
+pub(crate) struct Opening {
     admission: Admission,
     ticket: Option<u64>,
-    take: F,
 }
 
-impl<F, T, E> Future for Opening<F>
-where
-    F: FnMut() -> Result<(T, u64), E> + Unpin,
-{
-    type Output = Result<(T, Permit), E>;
+impl Future for Opening {
+    type Output = Place;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Place> {
         let this = self.get_mut();
-        let (result, waker) = {
+        let (place, waker) = {
             let gate = &*this.admission.0;
             let mut guard = gate.state.lock();
             let state = &mut *guard;
@@ -169,27 +174,23 @@ where
             if this.ticket.take().is_some() {
                 state.waiters.pop_front();
             }
-            let result = (this.take)().map(|(value, key_id)| {
-                state.next = state.next.max(key_id + 1);
-                state.unconfirmed.insert(key_id);
-                let permit = Permit {
-                    admission: Some(this.admission.clone()),
-                    key_id,
-                    is_speaking: false,
-                };
-                (value, permit)
-            });
-            (result, gate.next_waker(state))
+            let least = state.next;
+            state.taking.push(least);
+            let place = Place {
+                admission: Some(this.admission.clone()),
+                least,
+            };
+            (place, gate.next_waker(state))
         };
         // the next one may go on as well: each waiter passes the turn, so a release wakes one and not all
         if let Some(waker) = waker {
             waker.wake();
         }
-        Poll::Ready(result)
+        Poll::Ready(place)
     }
 }
 
-impl<F> Drop for Opening<F> {
+impl Drop for Opening {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket else { return };
         let waker = {
@@ -201,6 +202,43 @@ impl<F> Drop for Opening<F> {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+}
+
+impl Place {
+    /// The key id that was taken for it
+    pub(crate) fn fill(mut self, key_id: u64) -> Permit {
+        let admission = self.leave(|state| {
+            state.next = state.next.max(key_id + 1);
+            state.unconfirmed.insert(key_id);
+        });
+        Permit {
+            admission,
+            key_id,
+            is_speaking: false,
+        }
+    }
+
+    fn leave(&mut self, change: impl FnOnce(&mut State)) -> Option<Admission> {
+        let admission = self.admission.take()?;
+        let waker = {
+            let mut state = admission.0.state.lock();
+            if let Some(index) = state.taking.iter().position(|least| *least == self.least) {
+                state.taking.swap_remove(index);
+            }
+            change(&mut state);
+            admission.0.next_waker(&state)
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Some(admission)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.leave(|_| {});
     }
 }
 

@@ -14,21 +14,26 @@ fn poll<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     }
 }
 
-fn counter(next: &core::cell::Cell<u64>) -> impl FnMut() -> Result<((), u64), ()> + Unpin + '_ {
-    move || {
-        let id = next.get();
-        next.set(id + 1);
-        Ok(((), id))
+/// The key ids of a path
+#[derive(Default)]
+struct Ids(core::cell::Cell<u64>);
+
+impl Ids {
+    fn next(&self) -> u64 {
+        self.0.replace(self.0.get() + 1)
+    }
+
+    /// Opens a stream, if there is room
+    fn open(&self, admission: &Admission) -> Option<Permit> {
+        poll(&mut admission.open()).map(|place| place.fill(self.next()))
     }
 }
 
-fn fill(admission: &Admission, next: &core::cell::Cell<u64>) -> VecDeque<Permit> {
+fn fill(admission: &Admission, ids: &Ids) -> VecDeque<Permit> {
     (0..MAX_DISTANCE)
         .map(|_| {
-            let (_, permit) = poll(&mut admission.open(counter(next)))
+            ids.open(admission)
                 .expect("below the distance nobody waits")
-                .expect("the counter has no end");
-            permit
         })
         .collect()
 }
@@ -36,9 +41,9 @@ fn fill(admission: &Admission, next: &core::cell::Cell<u64>) -> VecDeque<Permit>
 #[test]
 fn the_distance_is_counted_from_the_oldest_unconfirmed_id() {
     let admission = Admission::new(u64::MAX);
-    let next = core::cell::Cell::new(0);
-    let mut permits = fill(&admission, &next);
-    let mut waiting = admission.open(counter(&next));
+    let ids = Ids::default();
+    let mut permits = fill(&admission, &ids);
+    let mut waiting = admission.open();
     assert!(poll(&mut waiting).is_none());
     // a confirmation in the middle does not help: the oldest holds the window
     drop(permits.remove(100));
@@ -50,10 +55,10 @@ fn the_distance_is_counted_from_the_oldest_unconfirmed_id() {
 #[test]
 fn opens_go_on_in_the_order_in_which_they_came() {
     let admission = Admission::new(u64::MAX);
-    let next = core::cell::Cell::new(0);
-    let permits = fill(&admission, &next);
-    let mut first = admission.open(counter(&next));
-    let mut second = admission.open(counter(&next));
+    let ids = Ids::default();
+    let permits = fill(&admission, &ids);
+    let mut first = admission.open();
+    let mut second = admission.open();
     assert!(poll(&mut first).is_none());
     assert!(poll(&mut second).is_none());
     drop(permits);
@@ -66,10 +71,10 @@ fn opens_go_on_in_the_order_in_which_they_came() {
 #[test]
 fn a_dropped_waiter_passes_its_turn_on() {
     let admission = Admission::new(u64::MAX);
-    let next = core::cell::Cell::new(0);
-    let permits = fill(&admission, &next);
-    let mut first = admission.open(counter(&next));
-    let mut second = admission.open(counter(&next));
+    let ids = Ids::default();
+    let permits = fill(&admission, &ids);
+    let mut first = admission.open();
+    let mut second = admission.open();
     assert!(poll(&mut first).is_none());
     assert!(poll(&mut second).is_none());
     drop(first);
@@ -78,27 +83,50 @@ fn a_dropped_waiter_passes_its_turn_on() {
 }
 
 #[test]
-fn a_failed_take_frees_its_place() {
+fn a_place_that_is_not_filled_is_given_back() {
     let admission = Admission::new(u64::MAX);
-    let outcome = poll(&mut admission.open(|| Err::<((), u64), _>("exhausted")));
-    assert_eq!(outcome.map(|r| r.err()), Some(Some("exhausted")));
+    let ids = Ids::default();
+    let permits = fill(&admission, &ids);
+    drop(permits);
+    let mut places: Vec<_> = (0..MAX_DISTANCE)
+        .map(|_| poll(&mut admission.open()).expect("nothing is open"))
+        .collect();
+    let mut waiting = admission.open();
+    assert!(poll(&mut waiting).is_none(), "places count");
+    drop(places.pop());
+    assert!(poll(&mut waiting).is_some());
+    drop(places);
     assert_eq!(admission.depth(), (0, 0));
+}
+
+#[test]
+fn the_key_id_that_is_taken_last_counts_from_its_place() {
+    let admission = Admission::new(u64::MAX);
+    let ids = Ids::default();
+    let slow = poll(&mut admission.open()).expect("the first");
+    let of_slow = ids.next();
+    // one less: its key id may as well be the next
+    let permits: Vec<_> = (2..MAX_DISTANCE).map(|_| ids.open(&admission)).collect();
+    assert!(permits.iter().all(Option::is_some));
+    assert!(ids.open(&admission).is_none());
+    drop(permits);
+    assert!(
+        ids.open(&admission).is_none(),
+        "as far from the slow one as before"
+    );
+    drop(slow.fill(of_slow));
+    assert!(ids.open(&admission).is_some());
 }
 
 #[test]
 fn only_streams_that_have_something_to_say_count() {
     let admission = Admission::new(2);
-    let next = core::cell::Cell::new(0);
-    let open = || poll(&mut admission.open(counter(&next)));
-    let mut permits: Vec<_> = (0..4)
-        .map(|_| {
-            let (_, permit) = open().expect("silent").expect("the counter has no end");
-            permit
-        })
-        .collect();
+    let ids = Ids::default();
+    let open = || ids.open(&admission);
+    let mut permits: Vec<_> = (0..4).map(|_| open().expect("silent")).collect();
     permits[0].speak();
     permits[0].speak();
-    assert!(matches!(open(), Some(Ok(_))), "counted once");
+    assert!(open().is_some(), "counted once");
     permits[3].speak();
     assert!(open().is_none());
     // one that is silent makes no room
@@ -111,12 +139,11 @@ fn only_streams_that_have_something_to_say_count() {
 #[test]
 fn a_higher_limit_lets_those_go_on_who_wait() {
     let admission = Admission::new(1);
-    let next = core::cell::Cell::new(0);
-    let mut first = admission.open(counter(&next));
-    let (_, mut permit) = poll(&mut first).expect("the first").expect("no end");
+    let ids = Ids::default();
+    let mut permit = ids.open(&admission).expect("the first");
     permit.speak();
-    let mut second = admission.open(counter(&next));
-    let mut third = admission.open(counter(&next));
+    let mut second = admission.open();
+    let mut third = admission.open();
     assert!(poll(&mut second).is_none());
     assert!(poll(&mut third).is_none());
     assert!(admission.set_max_speaking(1).is_none(), "no change");
@@ -124,7 +151,8 @@ fn a_higher_limit_lets_those_go_on_who_wait() {
         admission.set_max_speaking(2).is_some(),
         "the second is woken"
     );
-    let (_, mut permit) = poll(&mut second).expect("room").expect("no end");
+    let place = poll(&mut second).expect("room");
+    let mut permit = place.fill(ids.next());
     permit.speak();
     assert!(poll(&mut third).is_none());
 }
@@ -132,20 +160,19 @@ fn a_higher_limit_lets_those_go_on_who_wait() {
 #[test]
 fn five_thousand_opens_never_leave_the_window() {
     let admission = Admission::new(u64::MAX);
-    let next = core::cell::Cell::new(0);
+    let ids = Ids::default();
     let mut permits = VecDeque::new();
     let mut opened = 0;
     while opened < 5000 {
-        let mut open = admission.open(counter(&next));
-        match poll(&mut open) {
-            Some(Ok((_, permit))) => {
+        match ids.open(&admission) {
+            Some(permit) => {
                 opened += 1;
                 permits.push_back(permit);
                 let oldest = permits.front().map_or(0, |p: &Permit| p.key_id);
-                assert!(next.get() - oldest <= MAX_DISTANCE);
+                assert!(ids.0.get() - oldest <= MAX_DISTANCE);
             }
             // confirmations come in any order
-            _ => drop(permits.remove(opened % permits.len())),
+            None => drop(permits.remove(opened % permits.len())),
         }
     }
 }
