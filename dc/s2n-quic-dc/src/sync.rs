@@ -9,3 +9,4 @@ pub(crate) mod doorbell;
 pub mod handoff;
 pub(crate) mod patience;
 pub(crate) mod primitive;
+pub(crate) mod spares;

@@ -273,7 +273,7 @@ impl<Sub: event::Subscriber> Builder<Sub> {
         };
         let now = handle.shared.now();
         let error = {
-            let recv = handle.shared.recv.lock();
+            let recv = handle.shared.recv().lock();
             recv.error().filter(|_| recv.buffered_len() == 0)
         };
         if let Some(error) = error {

@@ -18,10 +18,11 @@ use crate::{
         path::admission::Permit,
         recv, send,
         server::accept,
-        shared::{ControlKeys, Parts, Shared},
+        shared::{Halves, Parts, Shared},
         TransportFeatures,
     },
 };
+use parking_lot::Mutex;
 use published_dc::stream::shared::Subscriber;
 use s2n_quic_core::{dc::ApplicationParams, time::Timestamp};
 use std::{
@@ -188,6 +189,11 @@ fn build<Sub: event::Subscriber>(
         },
         core.budget.holding(),
     );
+    let halves = core.spares.halves.place(Halves {
+        opener: control.opener,
+        send: Mutex::new(send),
+        recv: Mutex::new(recv),
+    });
     let path = core.path(new.keys.credentials.id);
     path.prepare(datagram_len);
     Ok(Shared::new(Parts {
@@ -196,14 +202,10 @@ fn build<Sub: event::Subscriber>(
         shard: shard.clone(),
         queue_id: new.queue_id,
         credentials: new.keys.credentials,
-        control: ControlKeys {
-            sealer: Arc::new(control.sealer),
-            opener: control.opener,
-        },
+        sealer: Arc::new(core.spares.sealers.place(control.sealer)),
+        halves,
         address: new.address,
         application_data: new.application_data,
-        send,
-        recv,
         permit: new.permit,
         events: subscriber,
         datagram_len,
@@ -284,7 +286,7 @@ impl<Sub: event::Subscriber + Clone> Acceptor for QueueAcceptor<Sub> {
         shared.inbox.push(opening.arrival, now);
         recv::worker::open_first(&shared, now, &mut wakes);
         wakes.wake();
-        if !shared.recv.lock().is_authenticated() {
+        if !shared.recv().lock().is_authenticated() {
             // forged or replayed: nothing is kept of it
             return;
         }

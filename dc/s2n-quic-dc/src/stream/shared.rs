@@ -18,12 +18,14 @@ use crate::{
         environment::{
             core::{Core, Counters, Shard},
             routes::Over,
+            timers::Lane,
         },
         events::{Event, Events},
         nudge,
         path::{admission::Permit, Path, Wakes},
         recv, send,
     },
+    sync::spares::{Reused, Spares},
 };
 use core::{
     sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering},
@@ -49,6 +51,9 @@ const MIN_TIMER: Duration = Duration::from_millis(1);
 /// How soon a new stream is looked after, whatever it waits for: before its first packet is probed for, so that this arms nothing more. Most
 /// calls are over by then, and each would leave an entry for its idle timeout behind.
 const FIRST_LOOK: Duration = Duration::from_millis(4);
+
+/// Streams whose memory is kept for the next ones: calls end and begin by turns, and this is a megabyte
+const MAX_SPARES: usize = 256;
 
 /// No deadline is armed
 const DISARMED: u64 = u64::MAX;
@@ -90,10 +95,29 @@ pub(crate) enum Half {
     Write = 2,
 }
 
-pub(crate) struct ControlKeys {
-    /// Outlives the stream in what [answers](crate::stream::recv::lingering) in its place
-    pub(crate) sealer: Arc<seal::control::Stream>,
+/// Seals control packets. It outlives the stream in what [answers](crate::stream::recv::lingering) in its place.
+pub(crate) type Sealer = Arc<Reused<seal::control::Stream>>;
+
+/// Nearly all that a stream needs of memory
+pub(crate) struct Halves {
     pub(crate) opener: open::control::Stream,
+    pub(crate) send: Mutex<send::state::State>,
+    pub(crate) recv: Mutex<recv::state::State>,
+}
+
+/// Memory of streams that are over
+pub(crate) struct Memory {
+    pub(crate) halves: Spares<Halves>,
+    pub(crate) sealers: Spares<seal::control::Stream>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            halves: Spares::new(MAX_SPARES),
+            sealers: Spares::new(MAX_SPARES),
+        }
+    }
 }
 
 /// One stream
@@ -104,11 +128,11 @@ pub(crate) struct Shared {
     pub(crate) flow: FlowId,
     pub(crate) queue_id: u64,
     pub(crate) credentials: Credentials,
-    pub(crate) control: ControlKeys,
+    pub(crate) sealer: Sealer,
+    /// Given back when the stream is dropped, and there until then
+    halves: Reused<Halves>,
     pub(crate) address: Address,
     pub(crate) application_data: Option<ApplicationData>,
-    pub(crate) send: Mutex<send::state::State>,
-    pub(crate) recv: Mutex<recv::state::State>,
     pub(crate) inbox: recv::shared::Inbox,
     /// Set until the peer has confirmed the key id
     pub(crate) permit: Mutex<Option<Permit>>,
@@ -132,11 +156,10 @@ pub(crate) struct Parts {
     pub(crate) path: Arc<Path>,
     pub(crate) queue_id: u64,
     pub(crate) credentials: Credentials,
-    pub(crate) control: ControlKeys,
+    pub(crate) sealer: Sealer,
+    pub(crate) halves: Reused<Halves>,
     pub(crate) address: Address,
     pub(crate) application_data: Option<ApplicationData>,
-    pub(crate) send: send::state::State,
-    pub(crate) recv: recv::state::State,
     pub(crate) permit: Option<Permit>,
     pub(crate) events: Arc<dyn Events>,
     pub(crate) datagram_len: u16,
@@ -161,11 +184,10 @@ impl Shared {
             path: parts.path,
             queue_id: parts.queue_id,
             credentials: parts.credentials,
-            control: parts.control,
+            sealer: parts.sealer,
+            halves: parts.halves,
             address: parts.address,
             application_data: parts.application_data,
-            send: Mutex::new(parts.send),
-            recv: Mutex::new(parts.recv),
             inbox: recv::shared::Inbox::default(),
             permit: Mutex::new(parts.permit),
             events: parts.events,
@@ -176,6 +198,18 @@ impl Shared {
             closed: AtomicU8::new(0),
             is_control_deferred: AtomicBool::new(false),
         })
+    }
+
+    pub(crate) fn opener(&self) -> &open::control::Stream {
+        &self.halves.opener
+    }
+
+    pub(crate) fn send(&self) -> &Mutex<send::state::State> {
+        &self.halves.send
+    }
+
+    pub(crate) fn recv(&self) -> &Mutex<recv::state::State> {
+        &self.halves.recv
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -271,12 +305,12 @@ impl Shared {
     /// Ends both halves without a word to the peer
     pub(crate) fn fail(&self, send: send::ErrorKind, recv: recv::ErrorKind, now: Timestamp) {
         let mut wakes = {
-            let mut half = self.recv.lock();
+            let mut half = self.recv().lock();
             half.fail(recv::Error::new(recv), Location::Local, self, now);
             half.take_wakes()
         };
         {
-            let mut half = self.send.lock();
+            let mut half = self.send().lock();
             half.fail(send::Error::new(send), Location::Local, self, now);
             wakes.append(half.take_wakes());
         }
@@ -294,14 +328,14 @@ impl Shared {
         let error = VarInt::from_u8(number).into();
         let mut wakes = Wakes::default();
         {
-            let mut recv = self.recv.lock();
+            let mut recv = self.recv().lock();
             let error = recv::Error::new(recv::ErrorKind::ApplicationError { error });
             recv.on_local_error(error, code, self, now);
             recv.transmit_control(self, now);
             wakes.append(recv.take_wakes());
         }
         {
-            let mut send = self.send.lock();
+            let mut send = self.send().lock();
             let error = send::Error::new(send::ErrorKind::ApplicationError { error });
             send.on_local_error(error, code, self, now);
             wakes.append(send.take_wakes());
@@ -324,7 +358,7 @@ impl Shared {
         let mut wakes = Wakes::default();
         let turn = recv::worker::on_timer(self, now, &mut wakes);
         let send_timeout = {
-            let mut send = self.send.lock();
+            let mut send = self.send().lock();
             send.on_timer(self, now);
             wakes.append(send.take_wakes());
             match turn {
@@ -351,19 +385,23 @@ impl Shared {
 
     /// Has the worker look after a new stream from now on
     pub(crate) fn begin(&self, now: Timestamp) {
-        self.arm(now + FIRST_LOOK);
+        let tick = ticks(now + FIRST_LOOK);
+        if self.armed.fetch_min(tick, Ordering::AcqRel) > tick {
+            let timers = &self.shard.timers;
+            timers.append(Lane::New, self.queue_id, tick, &self.shard.receiver);
+        }
     }
 
     /// Arms the timer for what comes next, or lets the stream go once all is said
     pub(crate) fn settle(self: &Arc<Self>, now: Timestamp) {
         let (send_timeout, send_is_over, send_is_quiet) = {
-            let mut send = self.send.lock();
+            let mut send = self.send().lock();
             send.on_completions(self);
             (send.next_timeout(now), send.is_terminal(), send.is_quiet())
         };
         let is_over = send_is_quiet && self.is_let_go();
         let (recv_timeout, recv_is_over, lingering) = {
-            let mut recv = self.recv.lock();
+            let mut recv = self.recv().lock();
             let lingering = is_over.then(|| recv.linger(self)).flatten();
             let timeout = recv.next_timeout(self, now);
             (timeout, recv.is_terminal(), lingering)
@@ -418,7 +456,7 @@ impl Shared {
             return;
         }
         // a reader that is at it sees to it
-        if let Some(mut recv) = self.recv.try_lock() {
+        if let Some(mut recv) = self.recv().try_lock() {
             self.is_control_deferred.store(false, Ordering::Relaxed);
             recv.transmit_control(self, now);
             wakes.append(recv.take_wakes());
@@ -428,7 +466,7 @@ impl Shared {
     /// Has the sending half look at once what to make of silence
     pub(crate) fn look_now(&self) {
         let now = self.now();
-        self.send.lock().look_at(now);
+        self.send().lock().look_at(now);
         self.arm(now);
     }
 
@@ -450,7 +488,7 @@ impl Shared {
 
     fn is_idle(&self, now: Timestamp) -> bool {
         now >= self.last_heard() + self.idle_timeout
-            && !(self.recv.lock().is_terminal() && self.send.lock().is_terminal())
+            && !(self.recv().lock().is_terminal() && self.send().lock().is_terminal())
     }
 
     /// Whether the application has let go of both halves
@@ -476,7 +514,7 @@ impl Drop for Shared {
     fn drop(&mut self) {
         // the state holds window until it ends; an environment that was closed under a stream leaves some
         let this = &*self;
-        let mut send = this.send.lock();
+        let mut send = this.send().lock();
         send.on_completions(this);
         send.clear(this, this.now());
         let wakes = send.take_wakes();
@@ -484,5 +522,6 @@ impl Drop for Shared {
         wakes.wake();
         self.path.remove_flow(self.flow, self.now());
         self.publish(self.now(), Event::Closed(builder::ConnectionClosed {}));
+        self.core.spares.halves.put(self.halves.take());
     }
 }

@@ -32,7 +32,12 @@ use crate::{
 };
 use core::time::Duration;
 use s2n_quic_core::time::Timestamp;
-use std::{collections::VecDeque, io, sync::Arc, task::Waker};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, Weak},
+    task::Waker,
+};
 
 /// Receives in a row before timers and scheduled streams have their turn
 const RECEIVE_BUDGET: usize = 10;
@@ -91,7 +96,7 @@ pub(crate) struct Worker<S: Socket> {
     scheduled: Vec<Arc<Shared>>,
     dispatcher: Dispatcher,
     /// Streams whose packets are left to their readers, and until when; the earliest is the first
-    left: VecDeque<(Timestamp, Arc<Shared>)>,
+    left: VecDeque<(Timestamp, Weak<Shared>)>,
     /// Whether those whom it wakes run before its next turn, if it lets them
     shares_runtime: bool,
     /// Who was promised that what they submit is flushed for them
@@ -253,13 +258,16 @@ impl<S: Socket> Worker<S> {
             }
             // not a timer: nearly all come to nothing, and a timer finds its stream anew, in memory that is cold by then
             let until = now + recv::worker::READER_GRACE;
-            self.left.push_back((until, shared));
+            self.left.push_back((until, Arc::downgrade(&shared)));
         }
     }
 
     /// Looks after packets that were left to readers, and after acknowledgements that readers have left to an answer
     fn run_overdue(&mut self, now: Timestamp) {
         while let Some((_, shared)) = self.left.pop_front_if(|(until, _)| *until <= now) {
+            let Some(shared) = shared.upgrade() else {
+                continue;
+            };
             let _ = recv::worker::drain(&shared, Scope::Overdue, now, &mut self.dispatcher.wakes);
         }
     }

@@ -10,7 +10,7 @@
 
 use super::{
     routes::{Due, Over, Routes, NOBODY},
-    timers::Timers,
+    timers::{Lane, Timers},
 };
 use crate::{
     clock::{ticks, Clock},
@@ -25,7 +25,7 @@ use crate::{
         path::{self, Path, Wakes},
         recv::{self, budget::Budget},
         send,
-        shared::Shared,
+        shared::{Memory, Shared},
     },
     sync::doorbell::Doorbell,
 };
@@ -53,6 +53,8 @@ pub(crate) struct Core {
     pub(crate) settings: Settings,
     /// What receive windows grow into
     pub(crate) budget: Arc<Budget>,
+    /// What streams are made in
+    pub(crate) spares: Memory,
     pub(crate) acceptor: Option<Box<dyn Acceptor>>,
     /// Ids of streams by credentials, for packets of clients that do not know their queue yet
     openings: Mutex<HashMap<Credentials, u64>>,
@@ -214,6 +216,7 @@ impl Core {
             counters: Counters::default(),
             budget: Budget::new(parts.settings.max_receive_window_bytes),
             settings: parts.settings,
+            spares: Memory::default(),
             acceptor: parts.acceptor,
             openings: Mutex::default(),
             paths: Mutex::default(),
@@ -298,7 +301,8 @@ impl Core {
     pub(crate) fn linger(&self, shared: &Shared, over: Over) {
         let shard = &shared.shard;
         if let Some(tick) = shard.routes.linger(shared, over) {
-            shard.timers.insert(shared.queue_id, tick, &shard.receiver);
+            let timers = &shard.timers;
+            timers.append(Lane::Over, shared.queue_id, tick, &shard.receiver);
         }
     }
 
@@ -313,7 +317,12 @@ impl Core {
         match shard.routes.expire(queue_id, tick, ticks(now)) {
             Due::Live(shared) => return Some(shared),
             Due::Again(tick) => shard.timers.insert(queue_id, tick, &shard.receiver),
-            Due::Over(credentials) => self.remove_opened(&credentials, queue_id),
+            Due::Over(lingering) => {
+                self.remove_opened(&lingering.credentials, queue_id);
+                if let Some(sealer) = Arc::into_inner(lingering.sealer) {
+                    self.spares.sealers.put(sealer);
+                }
+            }
             Due::Gone => {}
         }
         None

@@ -33,7 +33,11 @@ pub(crate) struct Routes {
 
 enum Slot {
     Live(Arc<Shared>),
-    Over(Box<Over>),
+    Over {
+        /// The tick of the timer entry that counts, here because entries come up when the rest is in no cache any more
+        armed: u64,
+        over: Box<Over>,
+    },
 }
 
 /// A stream that is over, and how long it answers
@@ -43,8 +47,6 @@ pub(crate) struct Over {
     end: Timestamp,
     /// Answers until this tick, unless repetitions come
     until: u64,
-    /// The tick of the timer entry that counts
-    armed: u64,
 }
 
 /// A stream that a timer entry names
@@ -53,7 +55,7 @@ pub(crate) enum Due {
     /// It still answers: to be asked again at this tick
     Again(u64),
     /// It does not answer any more
-    Over(Credentials),
+    Over(Lingering),
     /// The entry is of no interest
     Gone,
 }
@@ -70,7 +72,6 @@ impl Over {
             lingering,
             end,
             until,
-            armed: until,
         }
     }
 
@@ -112,14 +113,17 @@ impl Routes {
     pub(crate) fn get(&self, queue_id: u64) -> Option<Arc<Shared>> {
         match self.streams.lock().get(&queue_id)? {
             Slot::Live(shared) => Some(shared.clone()),
-            Slot::Over(_) => None,
+            Slot::Over { .. } => None,
         }
     }
 
     /// Puts `over` in the stream's place; returns the tick at which a timer is to [ask](Self::expire) for it
     pub(super) fn linger(&self, shared: &Shared, over: Over) -> Option<u64> {
-        let armed = over.armed;
-        let over = Slot::Over(Box::new(over));
+        let armed = over.until;
+        let over = Slot::Over {
+            armed,
+            over: Box::new(over),
+        };
         // dropped after the lock: it may be the last reference
         let _live;
         let mut streams = self.streams.lock();
@@ -142,7 +146,7 @@ impl Routes {
         answer: &mut Vec<u8>,
     ) -> Option<SocketAddr> {
         let mut streams = self.streams.lock();
-        let Slot::Over(over) = streams.get_mut(&queue_id)? else {
+        let Slot::Over { over, .. } = streams.get_mut(&queue_id)? else {
             return None;
         };
         over.lingering.answer(packet, answer)?;
@@ -152,7 +156,8 @@ impl Routes {
 
     /// Whether a stream of this id has been over for a short while
     pub(crate) fn is_over(&self, queue_id: u64) -> bool {
-        matches!(self.streams.lock().get(&queue_id), Some(Slot::Over(_)))
+        let streams = self.streams.lock();
+        matches!(streams.get(&queue_id), Some(Slot::Over { .. }))
     }
 
     /// A timer entry of `tick` has come up
@@ -164,16 +169,19 @@ impl Routes {
         match entry.get_mut() {
             Slot::Live(shared) => return Due::Live(shared.clone()),
             // left behind by the stream itself
-            Slot::Over(over) if over.armed != tick => return Due::Gone,
-            Slot::Over(over) if over.until > now => {
-                over.armed = over.until;
+            Slot::Over { armed, .. } if *armed != tick => return Due::Gone,
+            Slot::Over { armed, over } if over.until > now => {
+                *armed = over.until;
                 return Due::Again(over.until);
             }
-            Slot::Over(_) => {}
+            Slot::Over { .. } => {}
         }
         let slot = entry.remove();
         drop(streams);
-        Due::Over(slot.credentials())
+        match slot {
+            Slot::Live(_) => Due::Gone,
+            Slot::Over { over, .. } => Due::Over(over.lingering),
+        }
     }
 
     /// Streams that are open, and those that still answer
@@ -198,7 +206,7 @@ impl Routes {
                 self.open.fetch_sub(1, Ordering::Relaxed);
                 Some(shared)
             }
-            Slot::Over(_) => None,
+            Slot::Over { .. } => None,
         }
     }
 
@@ -210,7 +218,7 @@ impl Routes {
             .values()
             .filter_map(|slot| match slot {
                 Slot::Live(shared) if f(shared) => Some(shared.clone()),
-                Slot::Live(_) | Slot::Over(_) => None,
+                Slot::Live(_) | Slot::Over { .. } => None,
             })
             .collect();
         // whatever the order of the table is
@@ -228,7 +236,7 @@ impl Routes {
                 let credentials = slot.credentials();
                 match slot {
                     Slot::Live(shared) => (queue_id, credentials, Some(shared)),
-                    Slot::Over(_) => (queue_id, credentials, None),
+                    Slot::Over { .. } => (queue_id, credentials, None),
                 }
             })
             .collect();
@@ -242,14 +250,14 @@ impl Slot {
     fn is(&self, shared: &Shared) -> bool {
         match self {
             Self::Live(live) => core::ptr::eq(Arc::as_ptr(live), shared),
-            Self::Over(_) => false,
+            Self::Over { .. } => false,
         }
     }
 
     fn credentials(&self) -> Credentials {
         match self {
             Self::Live(shared) => shared.credentials,
-            Self::Over(over) => over.lingering.credentials,
+            Self::Over { over, .. } => over.lingering.credentials,
         }
     }
 }

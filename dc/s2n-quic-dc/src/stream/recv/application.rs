@@ -127,7 +127,7 @@ impl<Sub: event::Subscriber> Reader<Sub> {
         let shared = &self.handle.shared;
         let had_room = out_buf.has_remaining_capacity();
         let mut dest = out_buf.track_write();
-        let mut recv = shared.recv.lock();
+        let mut recv = shared.recv().lock();
         let result = loop {
             let opened = worker::open_packets(&mut recv, self.read_mode, &mut dest, shared, now);
             let len = dest.written_len();
@@ -231,7 +231,7 @@ impl<Sub: event::Subscriber> Drop for Reader<Sub> {
         let shared = &self.handle.shared;
         let now = shared.now();
         let wakes = {
-            let mut recv = shared.recv.lock();
+            let mut recv = shared.recv().lock();
             // what has arrived may hold the end, and then nobody needs to be stopped
             worker::open_all(&mut recv, shared, now);
             recv.on_dropped(std::thread::panicking(), shared, now);

@@ -14,19 +14,18 @@ use super::{
 };
 use crate::{
     credentials::Credentials,
-    crypto::awslc::seal,
     packet::stream::{self, decoder, PacketSpace},
-    stream::shared::TAG_LEN,
+    stream::shared::{Sealer, TAG_LEN},
 };
 use s2n_codec::DecoderBufferMut;
 use s2n_quic_core::{frame::ack::EcnCounts, varint::VarInt};
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
 /// The receiving half's part in a stream that is over
 pub(crate) struct Lingering {
     pub(crate) credentials: Credentials,
     pub(crate) remote: SocketAddr,
-    pub(super) sealer: Arc<seal::control::Stream>,
+    pub(crate) sealer: Sealer,
     pub(super) source_queue_id: Option<VarInt>,
     pub(super) stream_id: stream::Id,
     pub(super) stream: Ranges,

@@ -129,7 +129,7 @@ pub(crate) fn drain(shared: &Arc<Shared>, scope: Scope, now: Timestamp, wakes: &
 
 /// `None` while the reader is at it: the timer comes back a moment later
 fn lock_unless_busy(shared: &Shared, now: Timestamp) -> Option<MutexGuard<'_, State>> {
-    let recv = shared.recv.try_lock();
+    let recv = shared.recv().try_lock();
     if recv.is_none() {
         shared.arm(now + READER_GRACE);
     }
@@ -162,7 +162,7 @@ fn drain_locked(
 
 /// Opens the first packet of a stream that nobody else knows of yet; the application is about to get it
 pub(crate) fn open_first(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes) {
-    let mut recv = shared.recv.lock();
+    let mut recv = shared.recv().lock();
     open_all(&mut recv, shared, now);
     // whoever opens the stream arms its timer
     let _ = recv.transmit_or_defer_control(shared, now);

@@ -190,7 +190,7 @@ impl<Sub: event::Subscriber> Writer<Sub> {
         now: Timestamp,
     ) -> Poll<io::Result<usize>> {
         let shared = &self.handle.shared;
-        let mut send = shared.send.lock();
+        let mut send = shared.send().lock();
         send.on_completions(shared);
         if let Some(error) = send.error() {
             send.unblock();
@@ -273,7 +273,7 @@ impl<Sub: event::Subscriber> Writer<Sub> {
         // a write that was given up keeps its place in line until here
         self.waiter.cancel();
         shared.path.cancel(shared.flow, now).wake();
-        let mut send = shared.send.lock();
+        let mut send = shared.send().lock();
         send.unblock();
         send.on_completions(shared);
         if let Some(error) = send.error() {
@@ -394,7 +394,7 @@ impl<Sub: event::Subscriber> Drop for Writer<Sub> {
             let error = Error::new(ErrorKind::ApplicationError {
                 error: s2n_quic_core::varint::VarInt::from_u8(1).into(),
             });
-            let mut send = shared.send.lock();
+            let mut send = shared.send().lock();
             send.on_local_error(error, CloseCode::APPLICATION, shared, now);
             let wakes = send.take_wakes();
             drop(send);

@@ -302,7 +302,7 @@ impl State {
             DecoderBufferMut::new(&mut copy.as_mut_slice()[..len]),
             PacketSpace::Recovery,
             effective,
-            &*shared.control.sealer,
+            &**shared.sealer,
         );
         if patched.is_err() {
             return false;
@@ -402,7 +402,7 @@ impl State {
                 frames_len,
                 frames,
                 &mut payload,
-                &*shared.control.sealer,
+                &**shared.sealer,
                 &shared.credentials,
             );
             packet_len

@@ -38,8 +38,7 @@ pub(crate) fn on_control_packet(
         return Wakes::default();
     }
     let is_authenticated = shared
-        .control
-        .opener
+        .opener()
         .verify(packet.header(), packet.auth_tag())
         .is_ok();
     shared.publish(
@@ -60,7 +59,7 @@ pub(crate) fn on_control_packet(
     // control packets are addressed to our queue, so the peer knows it
     shared.on_answered();
     let (timeout, is_quiet) = {
-        let mut send = shared.send.lock();
+        let mut send = shared.send().lock();
         send.on_completions(shared);
         send.on_control_packet(&mut packet, shared, now);
         wakes.append(send.take_wakes());

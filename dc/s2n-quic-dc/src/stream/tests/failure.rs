@@ -12,7 +12,7 @@ fn abandon_writer(pair: &Pair, queue_id: u64) {
     let error = crate::stream::send::Error::new(crate::stream::send::ErrorKind::ApplicationError {
         error: s2n_quic_core::varint::VarInt::from_u8(1).into(),
     });
-    let mut send = shared.send.lock();
+    let mut send = shared.send().lock();
     send.on_local_error(error, CloseCode::APPLICATION, &shared, now);
     let wakes = send.take_wakes();
     let timeout = send.next_timeout(now);

@@ -124,7 +124,7 @@ impl State {
         let lingering = Lingering {
             credentials: shared.credentials,
             remote,
-            sealer: shared.control.sealer.clone(),
+            sealer: shared.sealer.clone(),
             source_queue_id,
             stream_id,
             stream: core::mem::take(&mut self.stream),
@@ -191,7 +191,7 @@ impl State {
         };
         let (source_queue_id, stream_id, remote) = shared.address.for_packet();
         let mut sealed = Sealed::new(source_queue_id, stream_id, packet_number);
-        let sealer = &shared.control.sealer;
+        let sealer = &shared.sealer;
         let close = match self.phase {
             Phase::Closing { code, .. } => Some(code),
             Phase::Failed { .. } => self.refusal,

@@ -52,7 +52,7 @@ impl State {
 
         if self.ranges(&meta).contains(meta.number) {
             if packet
-                .decrypt_in_place(&self.opener, &shared.control.opener)
+                .decrypt_in_place(&self.opener, shared.opener())
                 .is_err()
             {
                 shared.counters().dropped.unauthenticated.add(1);
@@ -149,7 +149,7 @@ impl State {
             reassembler,
             ..
         } = self;
-        let control = &shared.control.opener;
+        let control = shared.opener();
         let is_allowed = self.window.accepts(meta.end());
         let is_next = meta.offset.as_u64() == reassembler.consumed_len()
             && reassembler.is_empty()
@@ -218,7 +218,7 @@ impl State {
         now: Timestamp,
     ) -> Result<(), Error> {
         packet
-            .decrypt_in_place(&self.opener, &shared.control.opener)
+            .decrypt_in_place(&self.opener, shared.opener())
             .map_err(Error::from)?;
         shared.on_authenticated(remote, packet.source_queue_id(), now, &mut self.wakes);
         let is_told = matches!(self.phase, Phase::Failed { .. }) && self.refusal.is_none();
