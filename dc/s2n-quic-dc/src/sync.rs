@@ -6,6 +6,7 @@
 
 pub(crate) mod desk;
 pub(crate) mod doorbell;
+pub(crate) mod few;
 pub mod handoff;
 pub(crate) mod patience;
 pub(crate) mod primitive;

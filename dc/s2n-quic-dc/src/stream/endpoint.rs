@@ -15,7 +15,7 @@ use crate::{
             started::Running,
             udp::IDLE_TIMEOUT,
         },
-        path::admission::Permit,
+        path::{admission::Permit, Path},
         recv, send,
         server::accept,
         shared::{Halves, Parts, Shared},
@@ -83,27 +83,30 @@ where
 
     let path = core.path(*peer.id());
     let place = path.admission.open().await;
-    let (keys, params) = peer.pair(&TransportFeatures::UDP).ok_or_else(|| {
-        io::Error::new(
+    let Some((keys, params)) = peer.pair(&TransportFeatures::UDP) else {
+        return Err(io::Error::new(
             io::ErrorKind::QuotaExceeded,
             "the path secret has no key ids left; a new handshake was requested",
-        )
-    })?;
+        ));
+    };
     let permit = place.fill(keys.credentials.key_id.as_u64());
 
-    let subscriber = subscriber(events, core.clock.get_time());
+    let now = core.clock.get_time();
+    let subscriber = subscriber(events, now);
     // not before the wait, so that it counts as open for the next one
     let shard = core.next_shard().ok_or(io::ErrorKind::NotConnected)?;
     let queue_id = shard.routes.next_id();
     let shared = build(
+        keys,
+        &params,
         New {
-            keys,
-            params,
             address: Address::client(remote, queue_id),
             queue_id,
             application_data: None,
             permit: Some(permit),
             role: Role::Client,
+            path,
+            now,
         },
         core,
         shard,
@@ -111,7 +114,7 @@ where
     )?;
     core.counters.streams_opened.add(1);
     shard.routes.insert(&shared);
-    shared.begin(shared.now());
+    shared.begin(now);
     Ok(Stream::new(Handle {
         shared,
         subscriber,
@@ -144,25 +147,28 @@ enum Role {
 }
 
 struct New {
-    keys: map::Bidirectional,
-    params: ApplicationParams,
     address: Address,
     queue_id: u64,
     application_data: Option<map::ApplicationData>,
     permit: Option<Permit>,
     role: Role,
+    path: Arc<Path>,
+    now: Timestamp,
 }
 
 fn build<Sub: event::Subscriber>(
+    keys: map::Bidirectional,
+    params: &ApplicationParams,
     new: New,
     core: &Arc<Core>,
     shard: &Arc<Shard>,
     subscriber: Arc<Subscriber<Sub>>,
 ) -> io::Result<Arc<Shared>> {
-    let params = &new.params;
-    let control = new.keys.control.ok_or_else(|| {
-        io::Error::other("the path secret gave no control keys, which streams over UDP need")
-    })?;
+    let Some(control) = keys.control else {
+        return Err(io::Error::other(
+            "the path secret gave no control keys, which streams over UDP need",
+        ));
+    };
     let datagram_len = params
         .max_datagram_size()
         .clamp(MIN_DATAGRAM_LEN, MAX_DATAGRAM_LEN);
@@ -174,7 +180,7 @@ fn build<Sub: event::Subscriber>(
         Role::Server => remote_window.min(local_window),
     };
     let send = send::state::State::new(
-        new.keys.application.sealer,
+        keys.application.sealer,
         send::flow::Limits {
             max_data,
             max_unacknowledged: params.local_send_max_data.as_u64(),
@@ -182,7 +188,7 @@ fn build<Sub: event::Subscriber>(
         },
     );
     let recv = recv::state::State::new(
-        new.keys.application.opener,
+        keys.application.opener,
         recv::state::Limits {
             window: local_window,
             agreed: local_window.max(remote_window),
@@ -194,23 +200,25 @@ fn build<Sub: event::Subscriber>(
         send: Mutex::new(send),
         recv: Mutex::new(recv),
     });
-    let path = core.path(new.keys.credentials.id);
-    path.prepare(datagram_len);
-    Ok(Shared::new(Parts {
-        path,
-        core: core.clone(),
-        shard: shard.clone(),
-        queue_id: new.queue_id,
-        credentials: new.keys.credentials,
-        sealer: Arc::new(core.spares.sealers.place(control.sealer)),
-        halves,
-        address: new.address,
-        application_data: new.application_data,
-        permit: new.permit,
-        events: subscriber,
-        datagram_len,
-        idle_timeout: params.max_idle_timeout().unwrap_or(IDLE_TIMEOUT),
-    }))
+    new.path.prepare(datagram_len);
+    Ok(Shared::new(
+        Parts {
+            path: new.path,
+            core: core.clone(),
+            shard: shard.clone(),
+            queue_id: new.queue_id,
+            credentials: keys.credentials,
+            sealer: Arc::new(core.spares.sealers.place(control.sealer)),
+            halves,
+            address: new.address,
+            application_data: new.application_data,
+            permit: new.permit,
+            events: subscriber,
+            datagram_len,
+            idle_timeout: params.max_idle_timeout().unwrap_or(IDLE_TIMEOUT),
+        },
+        new.now,
+    ))
 }
 
 fn subscriber<Sub: event::Subscriber>(subscriber: Sub, now: Timestamp) -> Arc<Subscriber<Sub>> {
@@ -267,14 +275,16 @@ impl<Sub: event::Subscriber + Clone> Acceptor for QueueAcceptor<Sub> {
         let queue_id = shard.routes.next_id();
         let remote = opening.arrival.remote;
         let built = build(
+            keys,
+            &params,
             New {
-                keys,
-                params,
                 address: Address::server(remote, opening.source_queue_id, queue_id),
                 queue_id,
                 application_data,
                 permit: None,
                 role: Role::Server,
+                path: core.path(opening.credentials.id),
+                now,
             },
             core,
             shard,

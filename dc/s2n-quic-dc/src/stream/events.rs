@@ -9,9 +9,10 @@
 
 use crate::{
     clock::Clock,
-    event::{builder, ConnectionPublisher as _},
+    event::{self, builder, ConnectionPublisher as _},
     path::secret::{open::Application as Opener, seal::Application as Sealer},
 };
+use core::any::TypeId;
 use published_dc::stream::shared::Subscriber;
 use s2n_quic_core::time::Timestamp;
 
@@ -52,13 +53,16 @@ pub(crate) enum Event {
 pub(crate) trait Events: Send + Sync {
     fn publish(&self, now: Timestamp, event: Event);
 
+    /// False if nobody listens: what would only be read from the clock to be published need not be
+    fn are_heard(&self) -> bool;
+
     /// The next key of the sender; the published key types publish the event themselves
     fn update_sealer(&self, sealer: &mut Sealer, clock: &dyn Clock);
 
     fn update_opener(&self, opener: &mut Opener, clock: &dyn Clock);
 }
 
-impl<Sub: crate::event::Subscriber> Events for Subscriber<Sub> {
+impl<Sub: event::Subscriber> Events for Subscriber<Sub> {
     fn publish(&self, now: Timestamp, event: Event) {
         let to = self.publisher(now);
         match event {
@@ -96,6 +100,10 @@ impl<Sub: crate::event::Subscriber> Events for Subscriber<Sub> {
             Event::HandshakePacketRejected(event) => to.on_stream_handshake_packet_rejected(event),
             Event::Closed(event) => to.on_connection_closed(event),
         }
+    }
+
+    fn are_heard(&self) -> bool {
+        TypeId::of::<Sub>() != TypeId::of::<event::disabled::Subscriber>()
     }
 
     fn update_sealer(&self, sealer: &mut Sealer, clock: &dyn Clock) {

@@ -9,7 +9,7 @@
 //!
 //! The one rule: no waker is woken while the path is locked. Methods that may hand out window return the wakers.
 
-use crate::socket::send::udp::Sender;
+use crate::{socket::send::udp::Sender, sync::few::Few};
 use control::Control;
 use core::{
     task::{Poll, Waker},
@@ -24,7 +24,6 @@ use s2n_quic_core::{
     },
     time::Timestamp,
 };
-use smallvec::SmallVec;
 use std::sync::Arc;
 
 pub(crate) mod admission;
@@ -79,13 +78,15 @@ struct State {
 #[must_use]
 #[derive(Default)]
 pub(crate) struct Wakes {
-    wakers: SmallVec<[Waker; 2]>,
-    senders: SmallVec<[Arc<Sender>; 1]>,
+    wakers: Few<Waker>,
+    senders: Few<Arc<Sender>>,
 }
 
 impl Wakes {
     pub(crate) fn push(&mut self, waker: Option<Waker>) {
-        self.wakers.extend(waker);
+        if let Some(waker) = waker {
+            self.wakers.push(waker);
+        }
     }
 
     /// Something was submitted to `sender`
@@ -104,22 +105,18 @@ impl Wakes {
         self.wakers.len() > 1
     }
 
-    pub(crate) fn append(&mut self, mut other: Wakes) {
-        self.wakers.append(&mut other.wakers);
-        for sender in other.senders {
+    pub(crate) fn append(&mut self, other: Wakes) {
+        other.wakers.for_each(|waker| self.wakers.push(waker));
+        other.senders.for_each(|sender| {
             if !self.flushes(&sender) {
                 self.senders.push(sender);
             }
-        }
+        });
     }
 
     pub(crate) fn wake(self) {
-        for waker in self.wakers {
-            waker.wake();
-        }
-        for sender in self.senders {
-            sender.flush();
-        }
+        self.wakers.for_each(Waker::wake);
+        self.senders.for_each(|sender| sender.flush());
     }
 }
 

@@ -174,8 +174,7 @@ pub(crate) struct Received<'a> {
 }
 
 impl Shared {
-    pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let now = parts.core.clock.get_time();
+    pub(crate) fn new(parts: Parts, now: Timestamp) -> Arc<Self> {
         let flow = parts.path.insert_flow();
         Arc::new(Self {
             core: parts.core,
@@ -514,14 +513,15 @@ impl Drop for Shared {
     fn drop(&mut self) {
         // the state holds window until it ends; an environment that was closed under a stream leaves some
         let this = &*self;
+        let now = this.now();
         let mut send = this.send().lock();
         send.on_completions(this);
-        send.clear(this, this.now());
+        send.clear(this, now);
         let wakes = send.take_wakes();
         drop(send);
         wakes.wake();
-        self.path.remove_flow(self.flow, self.now());
-        self.publish(self.now(), Event::Closed(builder::ConnectionClosed {}));
+        self.path.remove_flow(self.flow, now);
+        self.publish(now, Event::Closed(builder::ConnectionClosed {}));
         self.core.spares.halves.put(self.halves.take());
     }
 }

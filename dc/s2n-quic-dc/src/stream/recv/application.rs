@@ -175,6 +175,9 @@ impl<Sub: event::Subscriber> Reader<Sub> {
 
     fn publish(&self, result: &Poll<io::Result<usize>>, capacity: usize, start: Timestamp) {
         let shared = &self.handle.shared;
+        if !shared.events.are_heard() {
+            return;
+        }
         let now = shared.now();
         let processing_duration = now.saturating_duration_since(start);
         let event = match result {

@@ -171,7 +171,14 @@ impl<Sub: event::Subscriber> Writer<Sub> {
         }
         let provided_len = buf.buffered_len();
         let result = self.poll_write(cx, buf, is_fin, start);
-        let end = self.handle.shared.now();
+        let shared = &self.handle.shared;
+        // after the last write nothing is waited for
+        let is_last = is_fin && buf.buffer_is_empty();
+        let end = match (&result, is_last) {
+            (Poll::Ready(_), false) => shared.now(),
+            _ if shared.events.are_heard() => shared.now(),
+            _ => start,
+        };
         if result.is_ready() {
             self.waiting = Some((Reason::Application, end));
         }
