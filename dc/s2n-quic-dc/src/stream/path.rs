@@ -85,14 +85,14 @@ pub(crate) struct Wakes {
 impl Wakes {
     pub(crate) fn push(&mut self, waker: Option<Waker>) {
         if let Some(waker) = waker {
-            self.wakers.push(waker);
+            self.wakers.push_back(waker);
         }
     }
 
     /// Something was submitted to `sender`
     pub(crate) fn flush(&mut self, sender: &Arc<Sender>) {
         if !self.flushes(sender) {
-            self.senders.push(sender.clone());
+            self.senders.push_back(sender.clone());
         }
     }
 
@@ -105,18 +105,23 @@ impl Wakes {
         self.wakers.len() > 1
     }
 
-    pub(crate) fn append(&mut self, other: Wakes) {
-        other.wakers.for_each(|waker| self.wakers.push(waker));
-        other.senders.for_each(|sender| {
+    pub(crate) fn append(&mut self, mut other: Wakes) {
+        other.wakers.drain(|waker| self.wakers.push_back(waker));
+        other.senders.drain(|sender| {
             if !self.flushes(&sender) {
-                self.senders.push(sender);
+                self.senders.push_back(sender);
             }
         });
     }
 
-    pub(crate) fn wake(self) {
-        self.wakers.for_each(Waker::wake);
-        self.senders.for_each(|sender| sender.flush());
+    pub(crate) fn wake(mut self) {
+        self.wake_all();
+    }
+
+    /// As [`Wakes::wake`], and keeps the memory for more
+    pub(crate) fn wake_all(&mut self) {
+        self.wakers.drain(Waker::wake);
+        self.senders.drain(|sender| sender.flush());
     }
 }
 

@@ -53,7 +53,7 @@ const MIN_TIMER: Duration = Duration::from_millis(1);
 const FIRST_LOOK: Duration = Duration::from_millis(4);
 
 /// Streams whose memory is kept for the next ones: calls end and begin by turns, and this is a megabyte
-const MAX_SPARES: usize = 256;
+pub(crate) const MAX_SPARES: usize = 256;
 
 /// No deadline is armed
 const DISARMED: u64 = u64::MAX;

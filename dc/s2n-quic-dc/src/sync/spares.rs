@@ -8,7 +8,7 @@
 //! The one rule: a value is dropped when it is given back, and not when its memory is used again. Keys do not outlive their streams.
 
 use super::primitive::Mutex;
-use core::ops::Deref;
+use core::ops::{Deref, DerefMut};
 
 /// A value in memory that is used again: a vector of one keeps it when it is emptied
 pub(crate) struct Reused<T>(Vec<T>);
@@ -17,6 +17,12 @@ impl<T> Reused<T> {
     /// For who is being dropped: the value, which is not here any more
     pub(crate) fn take(&mut self) -> Self {
         Self(core::mem::take(&mut self.0))
+    }
+}
+
+impl<T> DerefMut for Reused<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0[0]
     }
 }
 
@@ -52,6 +58,13 @@ impl<T> Spares<T> {
         Reused(memory)
     }
 
+    /// Takes the value out, and keeps its memory
+    pub(crate) fn take_out(&self, mut value: Reused<T>) -> Option<T> {
+        let taken = value.0.pop();
+        self.put(value);
+        taken
+    }
+
     /// Drops the value, and keeps its memory
     pub(crate) fn put(&self, value: Reused<T>) {
         let mut memory = value.0;
@@ -79,6 +92,9 @@ mod tests {
         let second = spares.place([None, Some(witness.clone())]);
         assert!(core::ptr::eq(at, &*second));
         assert!(second[1].is_some());
+        let taken = spares.take_out(second);
+        assert_eq!(taken.map(|pair| pair[1].is_some()), Some(true));
+        assert!(core::ptr::eq(at, &*spares.place([None, None])));
     }
 
     #[test]

@@ -168,10 +168,9 @@ impl<S: Socket> Worker<S> {
         self.run_scheduled(now);
         self.run_overdue(now);
         let has_due = self.run_timers(now);
-        let wakes = core::mem::take(&mut self.dispatcher.wakes);
         let company = match core::mem::take(&mut self.dispatcher.lone_packets) {
             2.. => Company::Talkers,
-            _ if wakes.has_many() => Company::Several,
+            _ if self.dispatcher.wakes.has_many() => Company::Several,
             _ => Company::Nobody,
         };
         if self.shares_runtime && company != Company::Nobody {
@@ -179,7 +178,7 @@ impl<S: Socket> Worker<S> {
             let holds_data = self.company == Company::Talkers;
             self.shard.sender.expect_company(holds_data);
         }
-        wakes.wake();
+        self.dispatcher.wakes.wake_all();
         let trim_at = self
             .trimmer
             .as_mut()

@@ -7,7 +7,12 @@
 use crate::{
     clock::ticks,
     credentials::Credentials,
-    stream::{path::MAX_TIME_WAIT, recv::lingering::Lingering, shared::Shared},
+    stream::{
+        path::MAX_TIME_WAIT,
+        recv::lingering::Lingering,
+        shared::{Shared, MAX_SPARES},
+    },
+    sync::spares::{Reused, Spares},
 };
 use core::{
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -29,6 +34,8 @@ pub(crate) struct Routes {
     next: AtomicU64,
     /// Ids of a shard are congruent to its index modulo the number of shards
     stride: u64,
+    /// Memory of those that do not answer any more: streams end on other threads than those that forget them
+    spares: Spares<Over>,
 }
 
 enum Slot {
@@ -36,7 +43,7 @@ enum Slot {
     Over {
         /// The tick of the timer entry that counts, here because entries come up when the rest is in no cache any more
         armed: u64,
-        over: Box<Over>,
+        over: Reused<Over>,
     },
 }
 
@@ -89,6 +96,7 @@ impl Routes {
             open: AtomicUsize::new(0),
             next: AtomicU64::new((index + shards) as u64),
             stride: shards as u64,
+            spares: Spares::new(MAX_SPARES),
         }
     }
 
@@ -122,7 +130,7 @@ impl Routes {
         let armed = over.until;
         let over = Slot::Over {
             armed,
-            over: Box::new(over),
+            over: self.spares.place(over),
         };
         // dropped after the lock: it may be the last reference
         let _live;
@@ -180,7 +188,10 @@ impl Routes {
         drop(streams);
         match slot {
             Slot::Live(_) => Due::Gone,
-            Slot::Over { over, .. } => Due::Over(over.lingering),
+            Slot::Over { over, .. } => match self.spares.take_out(over) {
+                Some(over) => Due::Over(over.lingering),
+                None => Due::Gone,
+            },
         }
     }
 

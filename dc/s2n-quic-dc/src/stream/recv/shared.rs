@@ -10,11 +10,12 @@
 use crate::{
     socket::pool::Segments,
     stream::{path::Wakes, recv::Error},
+    sync::few::Few,
 };
 use core::task::Waker;
 use parking_lot::Mutex;
 use s2n_quic_core::{inet::ExplicitCongestionNotification, time::Timestamp};
-use std::{collections::VecDeque, net::SocketAddr};
+use std::net::SocketAddr;
 
 /// Packets that wait for a stream at most: far more than its reader leaves before the worker opens them, see
 /// [`MAX_PILE`](super::worker::MAX_PILE). What comes on top of that is dropped unacknowledged, so it is sent again.
@@ -44,7 +45,7 @@ pub(crate) struct Inbox {
 
 #[derive(Default)]
 struct State {
-    trains: VecDeque<Incoming>,
+    trains: Few<Incoming>,
     /// Packets of all trains
     packets: usize,
     /// When the first of them came
@@ -91,7 +92,7 @@ impl Inbox {
     }
 
     /// Moves the packets that have arrived to `out`, which is empty; a failure comes only after all that arrived before it
-    pub(crate) fn take(&self, out: &mut VecDeque<Incoming>) -> Taken {
+    pub(crate) fn take(&self, out: &mut Few<Incoming>) -> Taken {
         let mut state = self.state.lock();
         core::mem::swap(&mut state.trains, out);
         state.packets = 0;

@@ -19,6 +19,7 @@ use crate::{
         recv::{Error, ErrorKind},
         shared::{CloseCode, Half, Shared},
     },
+    sync::few::Few,
 };
 use core::time::Duration;
 use s2n_quic_core::{
@@ -29,7 +30,7 @@ use s2n_quic_core::{
     varint::VarInt,
 };
 use smallvec::SmallVec;
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 pub(super) mod control;
 mod open;
@@ -65,7 +66,7 @@ pub(crate) struct State {
     /// To be woken once the state is unlocked: see [`State::take_wakes`]
     wakes: Wakes,
     /// Taken from the inbox and not opened yet: the reader's buffer was full
-    pub(super) backlog: VecDeque<Incoming>,
+    pub(super) backlog: Few<Incoming>,
     /// When the first of them came
     pub(super) backlog_since: Option<Timestamp>,
 }
@@ -129,7 +130,7 @@ impl State {
             is_repetition: false,
             refusal: None,
             wakes: Wakes::default(),
-            backlog: VecDeque::new(),
+            backlog: Few::default(),
             backlog_since: None,
         }
     }

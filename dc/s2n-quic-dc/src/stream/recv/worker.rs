@@ -16,11 +16,12 @@ use crate::{
         recv::{Error, ErrorKind, ReadMode},
         shared::{Received, Shared},
     },
+    sync::few::Few,
 };
 use core::time::Duration;
 use parking_lot::MutexGuard;
 use s2n_quic_core::{buffer::writer, time::Timestamp};
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 /// How long the worker leaves packets to a reader that was not waiting when they came: well below the probe timeout of any peer
 pub(crate) const READER_GRACE: Duration = Duration::from_millis(1);
@@ -179,7 +180,7 @@ pub(crate) fn on_timer(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes) 
     Turn::Taken
 }
 
-fn socket_event(backlog: &VecDeque<Incoming>) -> Event {
+fn socket_event(backlog: &Few<Incoming>) -> Event {
     let capacity = usize::from(u16::MAX);
     if backlog.is_empty() {
         return Event::ReadSocketBlocked(builder::StreamReadSocketBlocked { capacity });
