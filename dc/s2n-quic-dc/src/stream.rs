@@ -28,6 +28,7 @@ pub(crate) mod events;
 pub mod metrics;
 pub(crate) mod nudge;
 pub(crate) mod path;
+pub(crate) mod piggyback;
 pub mod recv;
 pub mod send;
 pub mod server;

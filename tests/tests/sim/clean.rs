@@ -57,7 +57,19 @@ fn what_the_answers_of_calls_take_leaves_together() {
     let report = check(&near(echo(40, 1000)).within(millis(1)));
     // an acceptor hands them on to a task each, and only those have something to say
     let server = report.server.unwrap();
-    assert!(server.segments_sent > 2 * server.send_calls, "{server:#?}");
+    assert_eq!(server.segments_sent, 2 * 40);
+    // those of the empty packets that streams open with, which come one by one, and a few for forty answers
+    assert!(server.send_calls < 40 + 40 / 4, "{server:#?}");
+}
+
+/// Each stream opens with an empty packet, which is acknowledged apart
+#[test]
+fn the_acknowledgement_of_a_call_comes_with_its_answer_between_new_peers() {
+    for (pairing, packets) in [(Pairing::NEW_TO_NEW, 2 * 40), (Pairing::OLD_TO_NEW, 3 * 40)] {
+        let simulation = Simulation::new(pairing, echo(40, 1000), micros(100));
+        let report = check(&simulation.within(millis(3)));
+        assert_eq!(report.to_client.sent, packets, "{pairing:?}");
+    }
 }
 
 #[test]

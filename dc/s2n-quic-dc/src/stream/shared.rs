@@ -23,6 +23,7 @@ use crate::{
         events::{Event, Events},
         nudge,
         path::{admission::Permit, Path, Wakes},
+        piggyback::Piggyback,
         recv, send,
     },
     sync::spares::{Reused, Spares},
@@ -447,6 +448,24 @@ impl Shared {
     /// An acknowledgement may leave with the next write; called with the receiving half locked
     pub(crate) fn defer_control(&self) {
         self.is_control_deferred.store(true, Ordering::Relaxed);
+    }
+
+    /// What an answer is to carry, if an acknowledgement waits for it and the peer looks for it there
+    pub(crate) fn piggyback(&self) -> Option<Piggyback> {
+        if !self.is_control_deferred.load(Ordering::Relaxed) {
+            return None;
+        }
+        // a reader that is at it sees to it
+        self.recv().try_lock()?.piggyback()
+    }
+
+    /// What was deferred has left with the answer
+    pub(crate) fn on_piggyback_sent(&self) {
+        self.is_control_deferred.store(false, Ordering::Relaxed);
+        // else it leaves once more, on its own
+        if let Some(mut recv) = self.recv().try_lock() {
+            recv.on_piggyback_sent();
+        }
     }
 
     /// Something was written: what was deferred goes with it

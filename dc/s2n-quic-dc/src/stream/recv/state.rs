@@ -58,6 +58,8 @@ pub(crate) struct State {
     is_control_due: bool,
     /// Packets that were opened since something was last said
     unanswered: u32,
+    /// The peer takes acknowledgements with data
+    is_invited: bool,
     repeat: Option<Repeat>,
     /// What is due is said again because the time for that has come
     is_repetition: bool,
@@ -126,6 +128,7 @@ impl State {
             drained: completion::Batch::new(),
             is_control_due: false,
             unanswered: 0,
+            is_invited: false,
             repeat: None,
             is_repetition: false,
             refusal: None,

@@ -197,6 +197,9 @@ impl<Sub: event::Subscriber> Writer<Sub> {
         now: Timestamp,
     ) -> Poll<io::Result<usize>> {
         let shared = &self.handle.shared;
+        // the receiving half is never locked after the sending half
+        let mut piggyback = shared.piggyback();
+        let has_piggyback = piggyback.is_some();
         let mut send = shared.send().lock();
         send.on_completions(shared);
         if let Some(error) = send.error() {
@@ -222,6 +225,7 @@ impl<Sub: event::Subscriber> Writer<Sub> {
                 waiter: &mut self.waiter,
                 shared,
                 allowance: &mut allowance,
+                piggyback: &mut piggyback,
                 batches: left,
                 now,
             };
@@ -255,7 +259,10 @@ impl<Sub: event::Subscriber> Writer<Sub> {
             // a write that reports bytes does not wait: it leaves every line that it may have joined
             self.waiter.cancel();
             wakes.append(shared.path.cancel(shared.flow, now));
-            shared.transmit_deferred_control(now, &mut wakes);
+            match has_piggyback && piggyback.is_none() {
+                true => shared.on_piggyback_sent(),
+                false => shared.transmit_deferred_control(now, &mut wakes),
+            }
         }
         shared.arm_send(timeout);
         if blocked == Some(Blocked::Path) {

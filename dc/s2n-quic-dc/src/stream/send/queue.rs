@@ -29,6 +29,7 @@ use crate::{
     },
     stream::{
         events::Event,
+        piggyback::Piggyback,
         send::{Error, ErrorKind},
         shared::{CloseCode, Shared, TAG_LEN},
     },
@@ -61,6 +62,8 @@ pub(super) struct Batch<'a, B> {
     /// Bytes of the path's window that were taken for it
     pub(super) window: u64,
     pub(super) descriptor: Unfilled,
+    /// What its first packet is to carry beside the payload; taken if it does
+    pub(super) piggyback: &'a mut Option<Piggyback>,
 }
 
 /// Bytes of window that `payload_len` bytes need, at most that of so many batches of packets of `datagram_len`
@@ -109,6 +112,18 @@ impl State {
             + control_number.encoding_size()
             + 2 * end.encoding_size();
         let certain = packets * datagram_len.saturating_sub(overhead);
+        // nothing rides that would make a packet more of it
+        let fits = |frames: &mut Piggyback| {
+            remaining > certain || remaining + frames.encoding_size() <= certain
+        };
+        let mut invitation = (batch.is_fin && start == VarInt::ZERO && remaining <= datagram_len)
+            .then_some(Piggyback::INVITATION);
+        let piggyback = batch
+            .piggyback
+            .take_if(fits)
+            .or_else(|| invitation.take_if(fits))
+            .unwrap_or(Piggyback::NOTHING);
+        let certain = certain.saturating_sub(piggyback.encoding_size());
         let ends_here = batch.is_fin && remaining <= batch.credit.min(certain);
         let limit = if batch.is_fin && !ends_here {
             batch.credit.min(remaining.saturating_sub(1))
@@ -135,6 +150,10 @@ impl State {
                 // no larger than `last_number`
                 let packet_number = VarInt::new(number).unwrap_or(last_number);
                 let mut packet_len = 0;
+                let carried = match made {
+                    0 => piggyback.as_slice(),
+                    _ => &[],
+                };
                 let pushed = builder.push(|dest| {
                     packet_len = encoder::encode(
                         EncoderBuffer::new(dest),
@@ -144,8 +163,8 @@ impl State {
                         control_number,
                         VarInt::ZERO,
                         &mut storage::Empty,
-                        VarInt::ZERO,
-                        &(),
+                        VarInt::from_u8(carried.len() as u8),
+                        &carried,
                         &mut reader,
                         &self.sealer,
                         &shared.credentials,
@@ -240,6 +259,7 @@ impl State {
             credit: 0,
             window: 0,
             descriptor,
+            piggyback: &mut None,
         };
         if let Err(error) = self.transmit(batch, shared, now) {
             // offsets and numbers are used up: the peer hears of it as an error

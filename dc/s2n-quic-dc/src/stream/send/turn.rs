@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     socket::pool::{Class, Waiter},
-    stream::{path::Allowance, shared::Shared},
+    stream::{path::Allowance, piggyback::Piggyback, shared::Shared},
 };
 use core::task::{Context, Poll};
 use s2n_quic_core::{buffer::reader, time::Timestamp};
@@ -25,6 +25,8 @@ pub(super) struct Turn<'a> {
     pub(super) shared: &'a Shared,
     /// What this poll has taken of the path's window and not used
     pub(super) allowance: &'a mut Allowance,
+    /// What the first packet is to carry; taken once it does
+    pub(super) piggyback: &'a mut Option<Piggyback>,
     /// How many batches the poll may still make
     pub(super) batches: usize,
     pub(super) now: Timestamp,
@@ -43,6 +45,7 @@ impl Turn<'_> {
             waiter,
             shared,
             allowance,
+            piggyback,
             batches,
             now,
         } = self;
@@ -126,6 +129,7 @@ impl Turn<'_> {
             credit,
             window: taken,
             descriptor,
+            piggyback,
         };
         let sent = send.transmit(batch, shared, now);
         if sent.is_ok() {

@@ -10,7 +10,7 @@
 use crate::{
     crypto::open::Control as _,
     event::builder,
-    packet::control,
+    packet::{control, stream},
     stream::{
         events::Event,
         path::Wakes,
@@ -20,6 +20,21 @@ use crate::{
 use s2n_codec::DecoderBufferMut;
 use s2n_quic_core::time::Timestamp;
 use std::sync::Arc;
+
+/// Takes in the acknowledgements of an authenticated packet with data, and arms the timer for what comes next; the receiving half is locked
+pub(crate) fn on_piggyback(
+    packet: &mut stream::decoder::Packet<'_>,
+    shared: &Shared,
+    now: Timestamp,
+) -> Wakes {
+    let mut send = shared.send().lock();
+    send.on_completions(shared);
+    send.on_piggyback(packet, shared, now);
+    let (wakes, timeout) = (send.take_wakes(), send.next_timeout(now));
+    drop(send);
+    shared.arm_send(timeout);
+    wakes
+}
 
 /// Takes a control packet in, and arms the timer for what comes next; what does not authenticate is counted and dropped
 pub(crate) fn on_control_packet(

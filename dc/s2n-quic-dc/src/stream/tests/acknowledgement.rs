@@ -173,12 +173,9 @@ fn a_half_has_at_most_two_control_packets_on_their_way() {
     assert!(pair.block_on(reading, SECOND).unwrap() == written);
 }
 
-/// A call takes four packets, if nothing is lost: each side sends its message, and says that it has the other's
-#[test]
-fn a_small_call_takes_four_packets() {
-    let mut pair = Pair::new(Options::default());
-    let request = pattern(1024, 1);
-    let sent = request.clone();
+fn call(pair: &mut Pair, request_len: usize, answer_len: usize) {
+    let (request, answer) = (pattern(request_len, 1), pattern(answer_len, 2));
+    let (sent, sent_back) = (request.clone(), answer.clone());
     let opening = pair.open();
     let call = pair.spawn("call", async move {
         let mut client = opening.await?;
@@ -187,16 +184,66 @@ fn a_small_call_takes_four_packets() {
         read_all(&mut client).await
     });
     let accepting = pair.accept();
-    let answer = pair.spawn("answer", async move {
+    let serving = pair.spawn("answer", async move {
         let mut server = accepting.await?;
         let got = read_all(&mut server).await?;
-        let mut storage = &got[..];
+        let mut storage = &sent_back[..];
         server.write_all_from_fin(&mut storage).await?;
         io::Result::Ok(got)
     });
-    assert!(pair.block_on(call, SECOND).unwrap() == request);
-    assert!(pair.block_on(answer, SECOND).unwrap() == request);
+    assert!(pair.block_on(call, SECOND).unwrap() == answer);
+    assert!(pair.block_on(serving, SECOND).unwrap() == request);
+}
+
+/// A call takes three packets, if nothing is lost: the request, the answer with its acknowledgement, and the acknowledgement of that
+#[test]
+fn a_small_call_takes_three_packets() {
+    let mut pair = Pair::new(Options::default());
+    call(&mut pair, 1024, 1024);
     pair.run_for(10 * SECOND);
     let trace = pair.network.trace();
-    assert_eq!(trace.len(), 4, "{trace:#?}");
+    assert_eq!(trace.len(), 3, "{trace:#?}");
+    assert_at_rest(&pair);
+}
+
+/// A request that just fits a packet does so without asking for an acknowledgement with the answer, and gets a control packet
+#[test]
+fn what_rides_makes_no_packet_more_and_was_asked_for() {
+    let mut pair = Pair::new(Options::default());
+    let mut calls = Vec::new();
+    for len in 1380..1420 {
+        let before = pair.network.sent(Side::Client, Kind::is_first_send).len();
+        let controls = pair.network.sent(Side::Server, Kind::is_control).len();
+        call(&mut pair, len, 1000);
+        let requests = pair.network.sent(Side::Client, Kind::is_first_send);
+        let controls = pair.network.sent(Side::Server, Kind::is_control).len() - controls;
+        if requests.len() == before + 1 {
+            assert_eq!(calls.len(), len - 1380, "a shorter one did not fit");
+            let header = requests[before].bytes.len() - len;
+            calls.push((header, controls));
+        }
+    }
+    assert!((3..40).contains(&calls.len()), "{calls:?}");
+    let last = calls.len() - 1;
+    let (header, controls) = calls[last - 2];
+    assert_eq!(controls, 0, "{calls:?}");
+    assert_eq!(calls[last], (header - 2, 1), "{calls:?}");
+}
+
+/// The acknowledgement comes again with the answer
+#[test]
+fn a_lost_answer_costs_no_more_than_itself() {
+    let mut pair = Pair::new(Options::default());
+    pair.network.set_faults(move |sent| {
+        match sent.side == Side::Server && sent.kind.is_first_send() {
+            true => Fate::Drop,
+            false => Fate::Deliver,
+        }
+    });
+    call(&mut pair, 1000, 1000);
+    pair.run_for(SECOND);
+    let answers = pair.network.sent(Side::Server, Kind::is_first_send);
+    assert_eq!(answers.len(), 1);
+    assert_eq!(answers[0].fate, Fate::Drop);
+    assert_at_rest(&pair);
 }

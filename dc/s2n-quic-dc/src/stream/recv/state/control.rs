@@ -17,6 +17,7 @@ use crate::{
     },
     stream::{
         events::Event,
+        piggyback::{Piggyback, RANGES_LEN},
         recv::{lingering::Lingering, ranges::Ranges, window::Promising},
         shared::Shared,
     },
@@ -154,6 +155,25 @@ impl State {
             self.transmit_control(shared, now);
         }
         is_deferred
+    }
+
+    /// The acknowledgement that waits for the application's answer, to leave in its packet
+    pub(crate) fn piggyback(&self) -> Option<Piggyback> {
+        let may_ride = self.is_invited && self.is_control_due && self.unanswered == 1;
+        if !may_ride || !matches!(self.phase, Phase::Open | Phase::TimeWait { .. }) {
+            return None;
+        }
+        let frames = acknowledgements(&self.stream, &self.recovery, self.ecn, RANGES_LEN);
+        Piggyback::new(&frames)
+    }
+
+    /// The answer has left with [it](Self::piggyback)
+    pub(crate) fn on_piggyback_sent(&mut self) {
+        // unless something came meanwhile
+        if self.unanswered == 1 {
+            self.is_control_due = false;
+            self.unanswered = 0;
+        }
     }
 
     /// Sends what is due: an acknowledgement of all that was received, or a close
@@ -316,6 +336,19 @@ pub(in crate::stream::recv) fn statement<'a>(
 ) -> impl EncoderValue + 'a {
     // both spaces get half of what is left, so that neither starves the other
     let budget = (CONTROL_PACKET_LEN - CONTROL_OVERHEAD - 80) / 2;
+    let max_data = MaxData {
+        maximum_data: max_data,
+    };
+    (max_data, acknowledgements(stream, recovery, ecn, budget))
+}
+
+/// What has arrived, in up to `budget` bytes for the ranges of each space
+fn acknowledgements<'a>(
+    stream: &'a Ranges,
+    recovery: &'a Ranges,
+    ecn: EcnCounts,
+    budget: usize,
+) -> impl EncoderValue + 'a {
     let ack = |ranges: &'a Ranges, ecn_counts| {
         (!ranges.is_empty()).then(|| Ack {
             ack_delay: VarInt::ZERO,
@@ -323,10 +356,7 @@ pub(in crate::stream::recv) fn statement<'a>(
             ecn_counts,
         })
     };
-    let max_data = MaxData {
-        maximum_data: max_data,
-    };
-    (max_data, (ack(stream, Some(ecn)), ack(recovery, None)))
+    (ack(stream, Some(ecn)), ack(recovery, None))
 }
 
 /// One control packet being sealed

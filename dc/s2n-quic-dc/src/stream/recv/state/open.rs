@@ -12,6 +12,7 @@ use crate::{
     stream::{
         events::Event,
         recv::{ranges::Ranges, Error, ErrorKind},
+        send::worker,
         shared::{CloseCode, Received, Shared, TAG_LEN},
     },
 };
@@ -115,10 +116,20 @@ impl State {
             &mut self.wakes,
         );
         self.on_control_numbers(meta.next_expected_control_packet, shared, now);
+        let mut has_acks = false;
         for frame in packet.control_frames_mut() {
-            if let Ok(FrameMut::ConnectionClose(close)) = frame {
-                return self.on_remote_close(&close, shared, now);
+            match frame {
+                Ok(FrameMut::ConnectionClose(close)) => {
+                    return self.on_remote_close(&close, shared, now);
+                }
+                Ok(FrameMut::Ping(_)) => self.is_invited = true,
+                Ok(FrameMut::Ack(_)) => has_acks = true,
+                Ok(_) | Err(_) => {}
             }
+        }
+        if has_acks {
+            self.wakes
+                .append(worker::on_piggyback(&mut packet, shared, now));
         }
         self.try_finish(shared, now);
         Ok(())

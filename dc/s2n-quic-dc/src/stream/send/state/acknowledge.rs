@@ -93,6 +93,22 @@ impl State {
         self.apply(acknowledged, shared, now);
     }
 
+    /// Takes in the acknowledgements of an authenticated packet with data; its other frames are the receiving half's
+    pub(crate) fn on_piggyback(
+        &mut self,
+        packet: &mut packet::stream::decoder::Packet<'_>,
+        shared: &Shared,
+        now: Timestamp,
+    ) {
+        let mut acknowledged = Acknowledged::default();
+        for frame in packet.control_frames_mut() {
+            if let Ok(FrameMut::Ack(ack)) = frame {
+                self.on_ack_frame(&ack, &mut acknowledged, shared, now);
+            }
+        }
+        self.apply(acknowledged, shared, now);
+    }
+
     fn on_ack_frame<A: AckRanges>(
         &mut self,
         ack: &Ack<A>,
