@@ -394,12 +394,22 @@ impl Shared {
 
     /// Arms the timer for what comes next, or lets the stream go once all is said
     pub(crate) fn settle(self: &Arc<Self>, now: Timestamp) {
-        let (send_timeout, send_is_over, send_is_quiet) = {
+        let (send_timeout, send_is_over, send_is_quiet, peer_is_answered) = {
             let mut send = self.send().lock();
             send.on_completions(self);
-            (send.next_timeout(now), send.is_terminal(), send.is_quiet())
+            (
+                send.next_timeout(now),
+                send.is_terminal(),
+                send.is_quiet(),
+                send.peer_is_answered(),
+            )
         };
         let is_over = send_is_quiet && self.is_let_go();
+        if is_over && peer_is_answered && self.recv().lock().may_linger(self) {
+            // nobody is left who could ask
+            self.release();
+            return;
+        }
         let (recv_timeout, recv_is_over, lingering) = {
             let mut recv = self.recv().lock();
             let lingering = is_over.then(|| recv.linger(self)).flatten();

@@ -118,9 +118,11 @@ impl State {
         };
         let mut invitation = (batch.is_fin && start == VarInt::ZERO && remaining <= datagram_len)
             .then_some(Piggyback::INVITATION);
-        let piggyback = batch
-            .piggyback
-            .take_if(fits)
+        let acknowledgement = batch.piggyback.take_if(fits);
+        if acknowledgement.is_some() {
+            self.piggyback = Some((self.numbers.stream, false));
+        }
+        let piggyback = acknowledgement
             .or_else(|| invitation.take_if(fits))
             .unwrap_or(Piggyback::NOTHING);
         let certain = certain.saturating_sub(piggyback.encoding_size());

@@ -60,6 +60,8 @@ pub(crate) struct State {
     pub(super) unacknowledged: u64,
     pub(super) completions: Arc<Completions>,
     pub(super) next_expected_control_packet: u64,
+    /// The packet that carried an acknowledgement of all that the peer had to say, and whether it has arrived
+    pub(super) piggyback: Option<(u64, bool)>,
     pub(super) probe: ProbeTimer,
     drained: completion::Batch<Token, Departed>,
     newest: Option<loss::Newest>,
@@ -130,6 +132,7 @@ impl State {
             unacknowledged: 0,
             completions: completion::Queue::new(),
             next_expected_control_packet: 0,
+            piggyback: None,
             probe: ProbeTimer {
                 deadline: None,
                 backoff: 1,
@@ -160,6 +163,11 @@ impl State {
 
     pub(crate) fn is_terminal(&self) -> bool {
         matches!(self.phase, Phase::Finished | Phase::Failed { .. })
+    }
+
+    /// The peer has heard that all of it has arrived
+    pub(crate) fn peer_is_answered(&self) -> bool {
+        matches!(self.piggyback, Some((_, true)))
     }
 
     /// Whom to wake after the lock on the state is released; whoever called anything in here takes them

@@ -206,6 +206,18 @@ fn a_small_call_takes_three_packets() {
     assert_at_rest(&pair);
 }
 
+/// The client's acknowledgement of the answer shows that it has heard the server's of its request. Of the client's nobody knows.
+#[test]
+fn nobody_is_left_to_answer_who_has_heard_all() {
+    let mut pair = Pair::new(Options::default());
+    call(&mut pair, 1024, 1024);
+    pair.run_for(5 * MILLISECOND);
+    assert_eq!(pair.server.metrics().streams, 0);
+    assert_eq!(pair.client.metrics().streams, 1);
+    pair.run_for(100 * MILLISECOND);
+    assert_at_rest(&pair);
+}
+
 /// A request that just fits a packet does so without asking for an acknowledgement with the answer, and gets a control packet
 #[test]
 fn what_rides_makes_no_packet_more_and_was_asked_for() {

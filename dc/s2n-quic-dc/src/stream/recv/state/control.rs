@@ -114,10 +114,15 @@ impl State {
         }
     }
 
-    /// What goes on answering in the half's place, if it has received everything and has nothing else to say
-    pub(crate) fn linger(&mut self, shared: &Shared) -> Option<Lingering> {
+    /// It has received everything, and has nothing else to say than that
+    pub(crate) fn may_linger(&self, shared: &Shared) -> bool {
         let is_finished = matches!(self.phase, Phase::TimeWait { .. }) && !self.is_control_due;
-        if !is_finished || !self.backlog.is_empty() || !shared.inbox.is_empty() {
+        is_finished && self.backlog.is_empty() && shared.inbox.is_empty()
+    }
+
+    /// What goes on answering in the half's place, if it [may](Self::may_linger)
+    pub(crate) fn linger(&mut self, shared: &Shared) -> Option<Lingering> {
+        if !self.may_linger(shared) {
             return None;
         }
         let next_control = VarInt::new(self.next_control).ok()?;

@@ -206,6 +206,10 @@ impl State {
                 self.unacknowledged -= 1;
                 acknowledged.data_bytes += u64::from(data.payload_len);
             }
+            // each copy carries it as well
+            if let Some((carrier, has_arrived)) = &mut self.piggyback {
+                *has_arrived |= *carrier == data.number;
+            }
             if space == Space::Recovery {
                 // the first send is superseded; its bytes leave the account without a verdict on the network
                 if let Some(first) = self.stream.remove(data.number) {
