@@ -10,11 +10,8 @@
 
 use s2n_codec::{Encoder as _, EncoderBuffer, EncoderValue};
 
-/// The largest: an acknowledgement of each number space, with a range or two
+/// The largest: an acknowledgement of each number space, with a range or two. Where there are more, a control packet has room for them.
 const MAX_LEN: usize = 63;
-
-/// Bytes that the ranges of each number space may take
-pub(crate) const RANGES_LEN: usize = 16;
 
 /// PING (RFC 9000, section 19.2)
 const PING: u8 = 1;

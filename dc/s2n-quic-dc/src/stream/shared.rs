@@ -7,7 +7,7 @@
 //! The one rule: wakers are woken after every lock is released, so whatever collects them returns them.
 
 use crate::{
-    clock::{at_tick, ticks, Clock},
+    clock::{ticks, Clock},
     credentials::Credentials,
     crypto::awslc::{open, seal},
     event::builder,
@@ -15,11 +15,7 @@ use crate::{
     socket::pool::Pool,
     stream::{
         address::Address,
-        environment::{
-            core::{Core, Counters, Shard},
-            routes::Over,
-            timers::Lane,
-        },
+        environment::core::{Core, Counters, Shard},
         events::{Event, Events},
         nudge,
         path::{admission::Permit, Path, Wakes},
@@ -40,18 +36,10 @@ use s2n_quic_core::{
 };
 use std::{io, net::SocketAddr, sync::Arc};
 
+mod timers;
+
 /// Every packet ends with a tag of this many bytes
 pub(crate) const TAG_LEN: usize = 16;
-
-/// How soon a stream that is over looks whether its last transmissions have left
-const COMPLETION_RETRY: Duration = Duration::from_millis(10);
-
-/// Timers that are due are served again no sooner than this, so that a deadline in the past cannot keep the worker busy
-const MIN_TIMER: Duration = Duration::from_millis(1);
-
-/// How soon a new stream is looked after, whatever it waits for: before its first packet is probed for, so that this arms nothing more. Most
-/// calls are over by then, and each would leave an entry for its idle timeout behind.
-const FIRST_LOOK: Duration = Duration::from_millis(4);
 
 /// Streams whose memory is kept for the next ones: calls end and begin by turns, and this is a megabyte
 pub(crate) const MAX_SPARES: usize = 256;
@@ -346,115 +334,6 @@ impl Shared {
         self.settle(now);
     }
 
-    /// Called by the worker when a timer entry of `tick` comes up
-    pub(crate) fn on_timer(self: &Arc<Self>, tick: u64, now: Timestamp) {
-        if self
-            .armed
-            .compare_exchange(tick, DISARMED, Ordering::AcqRel, Ordering::Relaxed)
-            .is_err()
-        {
-            return;
-        }
-        let mut wakes = Wakes::default();
-        let turn = recv::worker::on_timer(self, now, &mut wakes);
-        let send_timeout = {
-            let mut send = self.send().lock();
-            send.on_timer(self, now);
-            wakes.append(send.take_wakes());
-            match turn {
-                // `settle` asks both halves
-                recv::worker::Turn::Taken => None,
-                recv::worker::Turn::Busy => send.next_timeout(now),
-            }
-        };
-        wakes.wake();
-        if turn == recv::worker::Turn::Busy {
-            // the receiving half has armed the timer, and packets are coming in
-            self.arm_send(send_timeout.map(|at| at.max(now + MIN_TIMER)));
-            return;
-        }
-        if self.is_idle(now) {
-            self.fail(
-                send::ErrorKind::IdleTimeout,
-                recv::ErrorKind::IdleTimeout,
-                now,
-            );
-        }
-        self.settle(now);
-    }
-
-    /// Has the worker look after a new stream from now on
-    pub(crate) fn begin(&self, now: Timestamp) {
-        let tick = ticks(now + FIRST_LOOK);
-        if self.armed.fetch_min(tick, Ordering::AcqRel) > tick {
-            let timers = &self.shard.timers;
-            timers.append(Lane::New, self.queue_id, tick, &self.shard.receiver);
-        }
-    }
-
-    /// Arms the timer for what comes next, or lets the stream go once all is said
-    pub(crate) fn settle(self: &Arc<Self>, now: Timestamp) {
-        let (send_timeout, send_is_over, send_is_quiet, peer_is_answered) = {
-            let mut send = self.send().lock();
-            send.on_completions(self);
-            (
-                send.next_timeout(now),
-                send.is_terminal(),
-                send.is_quiet(),
-                send.peer_is_answered(),
-            )
-        };
-        let is_over = send_is_quiet && self.is_let_go();
-        if is_over && peer_is_answered && self.recv().lock().may_linger(self) {
-            // nobody is left who could ask
-            self.release();
-            return;
-        }
-        let (recv_timeout, recv_is_over, lingering) = {
-            let mut recv = self.recv().lock();
-            let lingering = is_over.then(|| recv.linger(self)).flatten();
-            let timeout = recv.next_timeout(self, now);
-            (timeout, recv.is_terminal(), lingering)
-        };
-        if let Some(lingering) = lingering {
-            let time_wait = self.path.time_wait();
-            let end = now + self.idle_timeout.max(time_wait);
-            let over = Over::new(lingering, time_wait, end, now);
-            self.core.linger(self, over);
-            return;
-        }
-        if recv_timeout == recv::state::Timeout::Done && send_is_quiet {
-            self.release();
-            return;
-        }
-        let recv_timeout = match recv_timeout {
-            recv::state::Timeout::At(at) => Some(at),
-            recv::state::Timeout::Idle | recv::state::Timeout::Done => None,
-        };
-        // once both halves are over, nothing is expected of the peer; only the application's handles may still be there
-        let idle = match (recv_is_over, send_is_over) {
-            (true, true) if send_is_quiet => None,
-            (true, true) => Some(now + COMPLETION_RETRY),
-            _ => Some(self.last_heard() + self.idle_timeout),
-        };
-        let next = [recv_timeout, send_timeout, idle]
-            .into_iter()
-            .flatten()
-            .min();
-        if let Some(next) = next {
-            self.arm(next.max(now + MIN_TIMER));
-        }
-    }
-
-    /// Has the worker call [`Shared::on_timer`] no later than at `deadline`
-    pub(crate) fn arm(&self, deadline: Timestamp) {
-        let tick = ticks(deadline);
-        if self.armed.fetch_min(tick, Ordering::AcqRel) > tick {
-            let timers = &self.shard.timers;
-            timers.insert(self.queue_id, tick, &self.shard.receiver);
-        }
-    }
-
     /// An acknowledgement may leave with the next write; called with the receiving half locked
     pub(crate) fn defer_control(&self) {
         self.is_control_deferred.store(true, Ordering::Relaxed);
@@ -491,42 +370,14 @@ impl Shared {
         }
     }
 
-    /// Has the sending half look at once what to make of silence
-    pub(crate) fn look_now(&self) {
-        let now = self.now();
-        self.send().lock().look_at(now);
-        self.arm(now);
-    }
-
     /// To be woken when the path is heard of again
     pub(crate) fn nudge(&self) -> Waker {
         nudge::waker(&self.core, self.queue_id)
     }
 
-    /// Arms the timer for what the sending half waits for
-    pub(crate) fn arm_send(&self, deadline: Option<Timestamp>) {
-        if let Some(deadline) = deadline {
-            self.arm(deadline);
-        }
-    }
-
-    fn last_heard(&self) -> Timestamp {
-        at_tick(self.last_activity.load(Ordering::Relaxed))
-    }
-
-    fn is_idle(&self, now: Timestamp) -> bool {
-        now >= self.last_heard() + self.idle_timeout
-            && !(self.recv().lock().is_terminal() && self.send().lock().is_terminal())
-    }
-
     /// Whether the application has let go of both halves
     pub(crate) fn is_let_go(&self) -> bool {
         self.closed.load(Ordering::Acquire) == Half::Read as u8 | Half::Write as u8
-    }
-
-    /// Takes the stream out of the routes: nothing is left to send or to answer
-    fn release(&self) {
-        self.core.remove(self);
     }
 }
 

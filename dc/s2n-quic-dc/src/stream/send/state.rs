@@ -192,6 +192,10 @@ impl State {
     /// Takes in what the socket worker reports. Comes first wherever the state is used, so that an ACK never names a packet that the
     /// state does not know to have departed.
     pub(crate) fn on_completions(&mut self, shared: &Shared) {
+        if self.records.is_empty() {
+            // each transmission has its record until it is known to have departed
+            return;
+        }
         let mut drained = core::mem::take(&mut self.drained);
         self.completions.drain_into(&mut drained);
         for completion in drained.drain(..) {

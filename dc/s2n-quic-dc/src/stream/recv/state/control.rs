@@ -17,7 +17,7 @@ use crate::{
     },
     stream::{
         events::Event,
-        piggyback::{Piggyback, RANGES_LEN},
+        piggyback::Piggyback,
         recv::{lingering::Lingering, ranges::Ranges, window::Promising},
         shared::Shared,
     },
@@ -168,7 +168,8 @@ impl State {
         if !may_ride || !matches!(self.phase, Phase::Open | Phase::TimeWait { .. }) {
             return None;
         }
-        let frames = acknowledgements(&self.stream, &self.recovery, self.ecn, RANGES_LEN);
+        // all of them or none: it may be the last that the peer hears
+        let frames = acknowledgements(&self.stream, &self.recovery, self.ecn, usize::MAX);
         Piggyback::new(&frames)
     }
 

@@ -116,23 +116,31 @@ impl State {
             &mut self.wakes,
         );
         self.on_control_numbers(meta.next_expected_control_packet, shared, now);
-        let mut has_acks = false;
+        self.on_piggyback(&mut packet, shared, now);
         for frame in packet.control_frames_mut() {
             match frame {
                 Ok(FrameMut::ConnectionClose(close)) => {
                     return self.on_remote_close(&close, shared, now);
                 }
                 Ok(FrameMut::Ping(_)) => self.is_invited = true,
-                Ok(FrameMut::Ack(_)) => has_acks = true,
                 Ok(_) | Err(_) => {}
             }
         }
-        if has_acks {
-            self.wakes
-                .append(worker::on_piggyback(&mut packet, shared, now));
-        }
         self.try_finish(shared, now);
         Ok(())
+    }
+
+    /// The acknowledgements of an authenticated packet are the sending half's
+    fn on_piggyback(
+        &mut self,
+        packet: &mut stream::decoder::Packet<'_>,
+        shared: &Shared,
+        now: Timestamp,
+    ) {
+        let is_ack = |frame| matches!(frame, Ok(FrameMut::Ack(_)));
+        if packet.control_frames_mut().any(is_ack) {
+            self.wakes.append(worker::on_piggyback(packet, shared, now));
+        }
     }
 
     /// The numbers that were received in the packet's space
@@ -238,6 +246,7 @@ impl State {
         }
         self.is_control_due = true;
         self.on_control_numbers(meta.next_expected_control_packet, shared, now);
+        self.on_piggyback(&mut packet, shared, now);
         Ok(())
     }
 }
