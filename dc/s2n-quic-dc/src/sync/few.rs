@@ -9,7 +9,10 @@ use std::collections::VecDeque;
 
 pub(crate) struct Few<T> {
     first: Option<T>,
-    /// Boxed, because there is less to drop if there are none
+    #[expect(
+        clippy::box_collection,
+        reason = "there is less to drop if there are none"
+    )]
     others: Option<Box<VecDeque<T>>>,
 }
 
