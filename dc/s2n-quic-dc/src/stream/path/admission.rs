@@ -10,10 +10,10 @@
 //! opens, keeps and ends a thousand streams at once finds each of them cold. Streams of which nothing was written do not count, so
 //! that an application may open some before it writes to any.
 //!
-//! Keys are derived without a lock, between two that take a [`Place`] and then the key id of it.
+//! Keys are derived with no lock held: a [`Place`] is taken first, and filled with the key id once that is known.
 //!
-//! The one rule: a place counts from the moment at which there was room for it, as the next key id and as one that is no smaller than
-//! those that were known then. What is taken for it is neither.
+//! The one rule: until it is filled, a place counts twice, as the next key id and as the smallest that can be taken for it. So the distance
+//! is never larger than it was when there was room.
 
 use core::{
     future::Future,
