@@ -171,12 +171,17 @@ pub(crate) fn open_first(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes
 }
 
 /// The timers of the receiving half
-pub(crate) fn on_timer(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes) -> Turn {
+pub(crate) fn on_timer(
+    shared: &Arc<Shared>,
+    scope: Scope,
+    now: Timestamp,
+    wakes: &mut Wakes,
+) -> Turn {
     let Some(mut recv) = lock_unless_busy(shared, now) else {
         return Turn::Busy;
     };
     recv.on_timer(now);
-    drain_locked(recv, shared, Scope::Overdue, now, wakes);
+    drain_locked(recv, shared, scope, now, wakes);
     Turn::Taken
 }
 

@@ -238,6 +238,12 @@ impl State {
         self.wake_if_unblocked();
     }
 
+    /// Whether a packet is about to be called lost, or the peer to be probed
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        let deadline = min_option(self.probe.deadline, self.loss_deadline);
+        deadline.is_some_and(|deadline| deadline <= now)
+    }
+
     /// Nothing was sent yet
     pub(super) fn is_opening(&self) -> bool {
         self.numbers.stream == 0

@@ -39,7 +39,12 @@ impl Shared {
             return;
         }
         let mut wakes = Wakes::default();
-        let turn = recv::worker::on_timer(self, now, &mut wakes);
+        // what the sending half is about to ask for may have come, and wait for the reader with data
+        let scope = match self.send().lock().is_due(now) {
+            true => recv::worker::Scope::All,
+            false => recv::worker::Scope::Overdue,
+        };
+        let turn = recv::worker::on_timer(self, scope, now, &mut wakes);
         let send_timeout = {
             let mut send = self.send().lock();
             send.on_timer(self, now);

@@ -218,6 +218,47 @@ fn nobody_is_left_to_answer_who_has_heard_all() {
     assert_at_rest(&pair);
 }
 
+/// Writes a request, whose answer comes after `hold` and nobody reads; returns when what the client has sent
+fn unread_answer(hold: Option<Duration>) -> Vec<u64> {
+    let mut pair = Pair::new(Options::default());
+    pair.network
+        .set_faults(move |sent| match (sent.side, hold) {
+            (Side::Client, _) => Fate::Deliver,
+            (Side::Server, Some(hold)) => Fate::Hold(hold),
+            (Side::Server, None) => Fate::Drop,
+        });
+    let opening = pair.open();
+    let mut client = pair.block_on(opening, SECOND).unwrap();
+    let mut request = &b"request"[..];
+    let written = poll_once(client.write_from_fin(&mut request));
+    assert!(matches!(written, Poll::Ready(Ok(7))));
+    let accepting = pair.accept();
+    let _serving = pair.spawn("answer", async move {
+        let mut server = accepting.await?;
+        read_all(&mut server).await?;
+        let mut answer = &b"answer"[..];
+        server.write_all_from_fin(&mut answer).await
+    });
+    pair.run_for(10 * MILLISECOND);
+    let sent = pair.network.sent(Side::Client, |_| true);
+    sent.iter().map(|sent| sent.micros).collect()
+}
+
+#[test]
+fn an_answer_that_waits_for_its_reader_keeps_the_request_from_being_sent_again() {
+    let alone = unread_answer(None);
+    let probe_after = Duration::from_micros(alone[1] - alone[0]);
+    // half a millisecond before, of which the reader has a whole one
+    let hold = probe_after - 2 * MILLISECOND - MILLISECOND / 2;
+    let sent = unread_answer(Some(hold));
+    assert_eq!(
+        sent.len(),
+        2,
+        "the request, and that the answer has come: {sent:?}"
+    );
+    assert!(sent[1] - sent[0] < 10_000);
+}
+
 /// A request that just fits a packet does so without asking for an acknowledgement with the answer, and gets a control packet
 #[test]
 fn what_rides_makes_no_packet_more_and_was_asked_for() {
