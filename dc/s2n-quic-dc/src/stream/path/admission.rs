@@ -111,10 +111,10 @@ impl Admission {
     }
 
     fn release(&self, key_id: u64, is_speaking: bool) -> Option<Waker> {
-        let mut state = self.0.state.lock();
-        state.unconfirmed.remove(&key_id);
-        state.speaking -= u64::from(is_speaking);
-        self.0.next_waker(&state)
+        self.0.change(|state| {
+            state.unconfirmed.remove(&key_id);
+            state.speaking -= u64::from(is_speaking);
+        })
     }
 }
 
@@ -126,6 +126,13 @@ impl Gate {
             .min()
             .is_none_or(|oldest| next.saturating_sub(*oldest) < MAX_DISTANCE);
         is_near && state.speaking < self.max_speaking.load(Ordering::Relaxed)
+    }
+
+    /// Changes what may make room. Returns whom to wake.
+    fn change(&self, change: impl FnOnce(&mut State)) -> Option<Waker> {
+        let mut state = self.state.lock();
+        change(&mut state);
+        self.next_waker(&state)
     }
 
     /// The waker of the open whose turn it is, if it may go on
@@ -193,12 +200,9 @@ impl Future for Opening {
 impl Drop for Opening {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket else { return };
-        let waker = {
-            let gate = &*self.admission.0;
-            let mut state = gate.state.lock();
+        let waker = self.admission.0.change(|state| {
             state.waiters.retain(|(waiting, _)| *waiting != ticket);
-            gate.next_waker(&state)
-        };
+        });
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -221,14 +225,12 @@ impl Place {
 
     fn leave(&mut self, change: impl FnOnce(&mut State)) -> Option<Admission> {
         let admission = self.admission.take()?;
-        let waker = {
-            let mut state = admission.0.state.lock();
+        let waker = admission.0.change(|state| {
             if let Some(index) = state.taking.iter().position(|least| *least == self.least) {
                 state.taking.swap_remove(index);
             }
-            change(&mut state);
-            admission.0.next_waker(&state)
-        };
+            change(state);
+        });
         if let Some(waker) = waker {
             waker.wake();
         }

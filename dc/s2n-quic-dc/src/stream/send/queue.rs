@@ -108,18 +108,16 @@ impl State {
             + 2 * end.encoding_size();
         let certain = packets * datagram_len.saturating_sub(overhead);
         // nothing rides that would make a packet more of it
-        let fits = |frames: &mut Piggyback| {
+        let fits = |frames: &Piggyback| {
             remaining > certain || remaining + frames.encoding_size() <= certain
         };
-        let mut invitation = (batch.is_fin && start == VarInt::ZERO && remaining <= datagram_len)
-            .then_some(Piggyback::INVITATION);
-        let acknowledgement = batch.piggyback.take_if(fits);
+        let acknowledgement = batch.piggyback.take_if(|frames| fits(frames));
         if acknowledgement.is_some() {
             self.piggyback = Some((self.numbers.stream, false));
         }
-        let piggyback = acknowledgement
-            .or_else(|| invitation.take_if(fits))
-            .unwrap_or(Piggyback::NOTHING);
+        let is_message = batch.is_fin && start == VarInt::ZERO && remaining <= datagram_len;
+        let invitation = is_message.then_some(Piggyback::INVITATION).filter(fits);
+        let piggyback = acknowledgement.or(invitation).unwrap_or(Piggyback::NOTHING);
         let certain = certain.saturating_sub(piggyback.encoding_size());
         let ends_here = batch.is_fin && remaining <= batch.credit.min(certain);
         let limit = if batch.is_fin && !ends_here {
