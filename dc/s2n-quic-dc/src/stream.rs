@@ -29,6 +29,7 @@ pub mod metrics;
 pub(crate) mod nudge;
 pub(crate) mod path;
 pub(crate) mod piggyback;
+pub(crate) mod receipt;
 pub mod recv;
 pub mod send;
 pub mod server;

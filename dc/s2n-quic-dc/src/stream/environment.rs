@@ -14,6 +14,7 @@ pub mod bach;
 pub(crate) mod core;
 #[cfg(any(feature = "testing", feature = "tokio"))]
 pub(crate) mod drive;
+pub(crate) mod receipts;
 pub(crate) mod routes;
 pub(crate) mod started;
 pub(crate) mod timers;

@@ -16,6 +16,7 @@ use core::{
     time::Duration,
 };
 use parking_lot::Mutex;
+use receipts::Receipts;
 use s2n_quic_core::{
     recovery::{
         congestion::Signal,
@@ -28,6 +29,7 @@ use std::sync::Arc;
 
 pub(crate) mod admission;
 mod control;
+pub(crate) mod receipts;
 
 pub(crate) use admission::Admission;
 pub(crate) use control::{Limits, Verdict, MAX_TIME_WAIT};
@@ -52,6 +54,8 @@ pub(crate) struct Acknowledged {
     pub(crate) departed: Departed,
     /// Whether this is the largest number of its space and newly acknowledged: then it gives a round-trip sample
     pub(crate) is_rtt_sample: bool,
+    /// How long the peer has waited before it said so
+    pub(crate) delay: Duration,
 }
 
 /// What a stream has taken of the window
@@ -65,6 +69,7 @@ pub(crate) struct Allowance {
 pub(crate) struct Path {
     state: Mutex<State>,
     pub(crate) admission: Admission,
+    pub(crate) receipts: Receipts,
 }
 
 struct State {
@@ -131,6 +136,7 @@ impl Path {
         let control = Control::new(DATAGRAM_LEN, limits);
         Arc::new(Self {
             admission: Admission::new(control.max_openings()),
+            receipts: Receipts::default(),
             state: Mutex::new(State {
                 window: Window::default(),
                 control,

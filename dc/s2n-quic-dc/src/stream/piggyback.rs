@@ -8,10 +8,18 @@
 //!
 //! The one rule: an acknowledgement counts as sent once the packet is made that carries it; until then a control packet is still due.
 
-use s2n_codec::{Encoder as _, EncoderBuffer, EncoderValue};
+use crate::stream::receipt::Receipt;
+use s2n_codec::{Encoder, EncoderBuffer, EncoderValue};
+use s2n_quic_core::frame::Datagram;
 
 /// The largest: an acknowledgement of each number space, with a range or two. Where there are more, a control packet has room for them.
 const MAX_LEN: usize = 63;
+
+/// Bytes that an invitation with receipts takes of a packet beside those: its length, and the types of two frames
+pub(crate) const INVITATION_LEN: usize = 3;
+
+/// Bytes of receipts that an invitation has room for
+pub(crate) const MAX_RECEIPTS_LEN: usize = MAX_LEN - 2;
 
 /// PING (RFC 9000, section 19.2)
 const PING: u8 = 1;
@@ -29,11 +37,14 @@ impl Piggyback {
         len: 0,
     };
 
-    /// Says that acknowledgements are looked for in packets with data
-    pub(crate) const INVITATION: Self = Self {
-        bytes: [PING; MAX_LEN],
-        len: 1,
-    };
+    /// Says that acknowledgements are looked for in packets with data; with `receipts`, of which [`MAX_RECEIPTS_LEN`] bytes have room
+    pub(crate) fn invitation(receipts: &[Receipt]) -> Self {
+        let datagram = (!receipts.is_empty()).then_some(Datagram {
+            is_last_frame: true,
+            data: Receipts(receipts),
+        });
+        Self::new(&(PING, datagram)).unwrap_or(Self::NOTHING)
+    }
 
     /// `None` if the frames are too long
     pub(crate) fn new<F: EncoderValue>(frames: &F) -> Option<Self> {
@@ -60,17 +71,63 @@ impl Piggyback {
     }
 }
 
+struct Receipts<'a>(&'a [Receipt]);
+
+impl EncoderValue for Receipts<'_> {
+    fn encode<E: Encoder>(&self, encoder: &mut E) {
+        for receipt in self.0 {
+            encoder.encode(receipt);
+        }
+    }
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::stream::receipt;
     use s2n_codec::DecoderBufferMut;
-    use s2n_quic_core::frame::{FrameMut, Ping};
+    use s2n_quic_core::{
+        frame::{FrameMut, Ping},
+        varint::VarInt,
+    };
 
     #[test]
     fn the_invitation_is_a_ping() {
-        let mut bytes = Piggyback::INVITATION.as_slice().to_vec();
+        let mut bytes = Piggyback::invitation(&[]).as_slice().to_vec();
         let frame = DecoderBufferMut::new(&mut bytes).decode::<FrameMut>();
         assert!(matches!(frame, Ok((FrameMut::Ping(Ping), rest)) if rest.is_empty()));
+    }
+
+    #[test]
+    fn receipts_follow_the_invitation() {
+        let receipt = Receipt {
+            queue_id: VarInt::from_u8(7),
+            key_id: VarInt::from_u8(8),
+            age: 9,
+        };
+        let mut bytes = Piggyback::invitation(&[receipt; 3]).as_slice().to_vec();
+        let (_, rest) = DecoderBufferMut::new(&mut bytes)
+            .decode::<FrameMut>()
+            .unwrap();
+        let Ok((FrameMut::Datagram(datagram), rest)) = rest.decode::<FrameMut>() else {
+            panic!("another frame");
+        };
+        assert!(rest.is_empty());
+        let datagram = datagram.data.into_less_safe_slice();
+        let read: Vec<_> = receipt::decode(datagram).collect();
+        assert_eq!(read, [receipt; 3]);
+    }
+
+    #[test]
+    fn there_is_room_for_as_much_as_is_said() {
+        let receipt = Receipt {
+            queue_id: VarInt::MAX,
+            key_id: VarInt::MAX,
+            age: u16::MAX,
+        };
+        let count = MAX_RECEIPTS_LEN / receipt.encoding_size();
+        let fits = Piggyback::invitation(&vec![receipt; count]);
+        assert_eq!(fits.as_slice().len(), 2 + count * receipt.encoding_size());
     }
 
     #[test]

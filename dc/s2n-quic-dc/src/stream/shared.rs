@@ -249,11 +249,7 @@ impl Shared {
         now: Timestamp,
         wakes: &mut Wakes,
     ) {
-        // the first packet of a batch says it for all
-        let tick = ticks(now);
-        if self.last_activity.load(Ordering::Relaxed) < tick {
-            self.last_activity.fetch_max(tick, Ordering::Relaxed);
-        }
+        self.on_heard(now);
         if !self.address.is_confirmed() {
             if !self.address.on_authenticated(remote, source_queue_id) {
                 self.publish(
@@ -266,6 +262,15 @@ impl Shared {
             if let Some(permit) = self.permit.lock().take() {
                 wakes.push(permit.confirm());
             }
+        }
+    }
+
+    /// The peer is alive
+    pub(crate) fn on_heard(&self, now: Timestamp) {
+        // the first packet of a batch says it for all
+        let tick = ticks(now);
+        if self.last_activity.load(Ordering::Relaxed) < tick {
+            self.last_activity.fetch_max(tick, Ordering::Relaxed);
         }
     }
 

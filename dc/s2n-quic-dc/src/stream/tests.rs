@@ -32,6 +32,7 @@ mod failure;
 mod memory;
 mod metrics;
 mod over;
+mod receipt;
 mod recovery;
 mod silence;
 mod socket_error;

@@ -22,7 +22,7 @@ use crate::{
     stream::{
         environment::core::{Core, Opening, Shard},
         path::Wakes,
-        recv::shared::Incoming,
+        recv::{self, shared::Incoming},
         send,
         shared::{self, Shared},
     },
@@ -232,6 +232,25 @@ impl Dispatcher {
         self.core.counters.control_packets.add(1);
         self.say(remote, ExplicitCongestionNotification::Ect0, now);
         true
+    }
+
+    /// Says what streams have received whose receipts no packet took along
+    pub(super) fn send_receipts(&mut self, now: Timestamp) {
+        for queue_id in self.shard.overdue_receipts(now) {
+            match self.core.stream(queue_id) {
+                Some(shared) => recv::worker::acknowledge(&shared, now, &mut self.wakes),
+                None => self.acknowledge_for(queue_id, now),
+            }
+        }
+    }
+
+    fn acknowledge_for(&mut self, queue_id: u64, now: Timestamp) {
+        let shard = self.core.shard_of(queue_id);
+        let remote = shard.and_then(|shard| shard.routes.acknowledge(queue_id, &mut self.answer));
+        if let Some(remote) = remote {
+            self.core.counters.control_packets.add(1);
+            self.say(remote, ExplicitCongestionNotification::Ect0, now);
+        }
     }
 
     fn accept(

@@ -17,7 +17,7 @@ use crate::{
     stream::{
         environment::{
             core::{Core, Shard},
-            routes::NOBODY,
+            routes::{NOBODY, RECEIPTS},
         },
         recv::{
             self,
@@ -294,6 +294,8 @@ impl<S: Socket> Worker<S> {
             if queue_id == NOBODY {
                 let wakes = self.core.reclaim(&self.shard, now);
                 self.dispatcher.wakes.append(wakes);
+            } else if queue_id == RECEIPTS {
+                self.dispatcher.send_receipts(now);
             } else if let Some(shared) = self.core.expire(&self.shard, queue_id, tick, now) {
                 shared.on_timer(tick, now);
             }

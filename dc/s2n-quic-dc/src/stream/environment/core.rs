@@ -9,6 +9,7 @@
 //! the workers finish what they can in a bounded time and let everything go.
 
 use super::{
+    receipts::Watch,
     routes::{Due, Over, Routes, NOBODY},
     timers::{Lane, Timers},
 };
@@ -84,6 +85,7 @@ pub(crate) struct Shard {
     pub(crate) timers: Timers,
     /// A timer entry of [`NOBODY`] is set, because writers wait for their paths
     is_watching_paths: AtomicBool,
+    pub(super) watch: Watch,
     /// What the streams that use it waited for
     pub(crate) waits: WaitCounters,
     /// What the socket counts
@@ -107,6 +109,7 @@ impl Shard {
             routes,
             timers: Timers::new(ticks(now)),
             is_watching_paths: AtomicBool::new(false),
+            watch: Watch::default(),
             waits: WaitCounters::default(),
             traffic,
         })
@@ -444,6 +447,7 @@ impl Core {
             drop(routed);
         }
         shard.timers.clear();
+        shard.forget_receipts();
     }
 }
 

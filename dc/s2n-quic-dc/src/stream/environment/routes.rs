@@ -26,6 +26,9 @@ use std::{net::SocketAddr, sync::Arc};
 /// The queue id of no stream: what a client says before it knows the server's
 pub(crate) const NOBODY: u64 = 0;
 
+/// In the place of a stream in a timer entry: receipts are to be looked after. No stream gets this far.
+pub(crate) const RECEIPTS: u64 = u64::MAX;
+
 /// The streams of one shard
 pub(crate) struct Routes {
     streams: Mutex<HashMap<u64, Slot>>,
@@ -159,6 +162,16 @@ impl Routes {
         };
         over.lingering.answer(packet, answer)?;
         over.prolong(now);
+        Some(over.lingering.remote)
+    }
+
+    /// Makes `answer` the acknowledgement of all that a stream which is over has received, and returns where to send it; `None` if there is none
+    pub(crate) fn acknowledge(&self, queue_id: u64, answer: &mut Vec<u8>) -> Option<SocketAddr> {
+        let mut streams = self.streams.lock();
+        let Slot::Over { over, .. } = streams.get_mut(&queue_id)? else {
+            return None;
+        };
+        over.lingering.acknowledge(answer)?;
         Some(over.lingering.remote)
     }
 

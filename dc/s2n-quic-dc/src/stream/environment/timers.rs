@@ -24,6 +24,8 @@ const KEPT_CAPACITY: usize = 4096;
 /// Deadlines that are as far away for one stream as for the next
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Lane {
+    /// Receipts wait for a packet; the first, since they are owed to peers
+    Receipts,
     /// The first look at a new stream
     New,
     /// A stream that is over answers no more
@@ -37,7 +39,7 @@ pub(crate) struct Timers {
 struct State {
     wheel: Wheel<Entry>,
     /// In the order in which they are due
-    lanes: [VecDeque<Entry>; 2],
+    lanes: [VecDeque<Entry>; 3],
     /// When the worker wakes up by itself
     sleeping_until: u64,
 }

@@ -243,6 +243,7 @@ impl Control {
         self.loss_debt = self.loss_debt.saturating_sub(packets);
         let rtt = acknowledged.is_rtt_sample.then(|| {
             now.saturating_duration_since(sent)
+                .saturating_sub(acknowledged.delay)
                 .max(Duration::from_micros(1))
         });
         if let Some(rtt) = rtt {

@@ -238,6 +238,7 @@ impl<Sub: event::Subscriber> Drop for Reader<Sub> {
             // what has arrived may hold the end, and then nobody needs to be stopped
             worker::open_all(&mut recv, shared, now);
             recv.on_dropped(std::thread::panicking(), shared, now);
+            recv.leave_receipt(shared, now);
             recv.transmit_control(shared, now);
             recv.take_wakes()
         };

@@ -47,6 +47,11 @@ impl Lingering {
             PacketSpace::Stream => self.stream.insert(packet.packet_number()),
             PacketSpace::Recovery => self.recovery.insert(packet.packet_number()),
         }
+        self.acknowledge(answer)
+    }
+
+    /// Makes `answer` say what was received
+    pub(crate) fn acknowledge(&mut self, answer: &mut Vec<u8>) -> Option<()> {
         let number = self.next_control;
         self.next_control = number.checked_add(VarInt::from_u8(1))?;
         let mut sealed = Sealed::new(self.source_queue_id, self.stream_id, number);

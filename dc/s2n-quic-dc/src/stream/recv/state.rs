@@ -16,6 +16,7 @@ use crate::{
     stream::{
         events::Event,
         path::{Departed, Wakes},
+        receipt::Receipt,
         recv::{Error, ErrorKind},
         shared::{CloseCode, Half, Shared},
     },
@@ -34,6 +35,7 @@ use std::sync::Arc;
 
 pub(super) mod control;
 mod open;
+mod receipt;
 
 use control::{Remembered, Repeat};
 
@@ -60,6 +62,10 @@ pub(crate) struct State {
     unanswered: u32,
     /// The peer takes acknowledgements with data
     is_invited: bool,
+    /// The peer has sent such: it takes [receipts](crate::stream::receipt) as well
+    takes_receipts: bool,
+    /// Of the first packet, for other streams
+    receipts: Few<Receipt>,
     repeat: Option<Repeat>,
     /// What is due is said again because the time for that has come
     is_repetition: bool,
@@ -129,6 +135,8 @@ impl State {
             is_control_due: false,
             unanswered: 0,
             is_invited: false,
+            takes_receipts: false,
+            receipts: Few::default(),
             repeat: None,
             is_repetition: false,
             refusal: None,

@@ -168,6 +168,21 @@ pub(crate) fn open_first(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes
     // whoever opens the stream arms its timer
     let _ = recv.transmit_or_defer_control(shared, now);
     wakes.append(recv.take_wakes());
+    let receipts = recv.take_receipts();
+    let is_authenticated = recv.is_authenticated();
+    drop(recv);
+    if is_authenticated {
+        let core = &shared.core;
+        core.on_receipts(&shared.credentials.id, receipts, now, wakes);
+    }
+}
+
+/// Says what a receipt was to say that nobody took along
+pub(crate) fn acknowledge(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes) {
+    let mut recv = shared.recv().lock();
+    recv.on_receipt_overdue();
+    recv.transmit_control(shared, now);
+    wakes.append(recv.take_wakes());
 }
 
 /// The timers of the receiving half

@@ -18,14 +18,18 @@ use crate::{
         segment,
         send::{Builder, Message},
     },
-    packet::stream::encoder::{self, MAX_RETRANSMISSION_HEADER_LEN},
+    packet::stream::{
+        encoder::{self, MAX_RETRANSMISSION_HEADER_LEN},
+        Id,
+    },
     socket::{
         pool::{Class, Purpose, Unfilled},
         send::transmission::{Priority, Ticket, Token, Transmission},
     },
     stream::{
         events::Event,
-        piggyback::Piggyback,
+        path::receipts::Taken,
+        piggyback::{Piggyback, INVITATION_LEN, MAX_RECEIPTS_LEN},
         send::{Error, ErrorKind},
         shared::{CloseCode, Shared, TAG_LEN},
     },
@@ -116,8 +120,14 @@ impl State {
             self.piggyback = Some((self.numbers.stream, false));
         }
         let is_message = batch.is_fin && start == VarInt::ZERO && remaining <= datagram_len;
-        let invitation = is_message.then_some(Piggyback::INVITATION).filter(fits);
-        let piggyback = acknowledgement.or(invitation).unwrap_or(Piggyback::NOTHING);
+        let room = match remaining > certain {
+            true => usize::MAX,
+            false => certain - remaining,
+        };
+        let invite = || invitation(stream_id, room, shared, now);
+        let piggyback = acknowledgement
+            .or_else(|| is_message.then(invite).filter(fits))
+            .unwrap_or(Piggyback::NOTHING);
         let certain = certain.saturating_sub(piggyback.encoding_size());
         let ends_here = batch.is_fin && remaining <= batch.credit.min(certain);
         let limit = if batch.is_fin && !ends_here {
@@ -288,6 +298,19 @@ impl State {
             len: message.payload().len() as u32,
         })
     }
+}
+
+/// What the packet of a message carries in at most `room` bytes
+fn invitation(stream_id: Id, room: usize, shared: &Shared, now: Timestamp) -> Piggyback {
+    let receipts = match stream_id.queue_id() {
+        // whoever takes the stream in takes in what is for others as well
+        VarInt::ZERO => {
+            let room = room.saturating_sub(INVITATION_LEN).min(MAX_RECEIPTS_LEN);
+            shared.path.receipts.take(room, now)
+        }
+        _ => Taken::new(),
+    };
+    Piggyback::invitation(&receipts)
 }
 
 fn publish_transmitted(

@@ -14,6 +14,7 @@ use crate::{
     stream::{
         events::Event,
         path::Wakes,
+        receipt::Receipt,
         shared::{Received, Shared, TAG_LEN},
     },
 };
@@ -34,6 +35,29 @@ pub(crate) fn on_piggyback(
     drop(send);
     shared.arm_send(timeout);
     wakes
+}
+
+/// Takes in the receipt of what this half has sent, and arms the timer for what comes next
+pub(crate) fn on_receipt(shared: &Arc<Shared>, receipt: &Receipt, now: Timestamp) -> Wakes {
+    shared.on_heard(now);
+    shared.on_answered();
+    let (wakes, timeout, is_quiet) = {
+        let mut send = shared.send().lock();
+        send.on_completions(shared);
+        send.on_receipt(receipt, shared, now);
+        (send.take_wakes(), send.next_timeout(now), send.is_quiet())
+    };
+    settle_or_arm(shared, is_quiet, timeout, now);
+    wakes
+}
+
+/// Lets the stream go after its last acknowledgement, or arms its timer
+fn settle_or_arm(shared: &Arc<Shared>, is_quiet: bool, timeout: Option<Timestamp>, now: Timestamp) {
+    if is_quiet && shared.is_let_go() {
+        shared.settle(now);
+    } else {
+        shared.arm_send(timeout);
+    }
 }
 
 /// Takes a control packet in, and arms the timer for what comes next; what does not authenticate is counted and dropped
@@ -80,10 +104,6 @@ pub(crate) fn on_control_packet(
         wakes.append(send.take_wakes());
         (send.next_timeout(now), send.is_quiet())
     };
-    if is_quiet && shared.is_let_go() {
-        shared.settle(now);
-    } else {
-        shared.arm_send(timeout);
-    }
+    settle_or_arm(shared, is_quiet, timeout, now);
     wakes
 }

@@ -17,11 +17,17 @@ fn at(micros: u64) -> Timestamp {
 
 /// A packet that left at `sent` is acknowledged
 fn acknowledge(control: &mut Control, sent: u64, now: u64) {
+    acknowledge_after(0, control, sent, now);
+}
+
+/// The same, by a peer that has waited `delay` microseconds
+fn acknowledge_after(delay: u64, control: &mut Control, sent: u64, now: u64) {
     let acknowledged = Acknowledged {
         bytes: u64::from(MTU),
         released: u64::from(MTU),
         departed: Departed { time: at(sent) },
         is_rtt_sample: true,
+        delay: Duration::from_micros(delay),
     };
     control.on_acknowledged(acknowledged, true, at(now));
 }
@@ -33,6 +39,21 @@ fn measured(rtt: u64) -> Control {
         acknowledge(&mut control, step * rtt, (step + 1) * rtt);
     }
     control
+}
+
+#[test]
+fn what_the_peer_has_waited_is_not_the_networks() {
+    let mut control = Control::new(MTU, LIMITS);
+    let mut same = Control::new(MTU, LIMITS);
+    for step in 0..100 {
+        acknowledge(&mut control, step * 1000, step * 1000 + 300);
+        acknowledge_after(400, &mut same, step * 1000, step * 1000 + 700);
+    }
+    assert_eq!(same.rtt.smoothed_rtt(), control.rtt.smoothed_rtt());
+    assert_eq!(same.rtt.min_rtt(), Duration::from_micros(300));
+    // a peer that says that it has waited for longer than it has
+    acknowledge_after(900, &mut same, 200_000, 200_700);
+    assert_eq!(same.rtt.min_rtt(), Duration::from_micros(1));
 }
 
 #[test]

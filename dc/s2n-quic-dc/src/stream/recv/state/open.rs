@@ -123,6 +123,9 @@ impl State {
                     return self.on_remote_close(&close, shared, now);
                 }
                 Ok(FrameMut::Ping(_)) => self.is_invited = true,
+                Ok(FrameMut::Datagram(datagram)) => {
+                    self.keep_receipts(datagram.data.into_less_safe_slice());
+                }
                 Ok(_) | Err(_) => {}
             }
         }
@@ -139,6 +142,7 @@ impl State {
     ) {
         let is_ack = |frame| matches!(frame, Ok(FrameMut::Ack(_)));
         if packet.control_frames_mut().any(is_ack) {
+            self.takes_receipts = true;
             self.wakes.append(worker::on_piggyback(packet, shared, now));
         }
     }

@@ -16,6 +16,7 @@ use crate::{
     stream::{
         events::Event,
         path::{self, Departed},
+        receipt::Receipt,
         send::{loss, Error, ErrorKind},
         shared::{CloseCode, Shared},
     },
@@ -47,6 +48,8 @@ struct Acknowledged {
     /// A packet that was called lost has arrived after all
     is_late: bool,
     data_bytes: u64,
+    /// How long the peer has waited before it said so
+    delay: Duration,
 }
 
 impl State {
@@ -130,13 +133,35 @@ impl State {
             None => Space::Recovery,
         };
 
+        let ranges = ack.ack_ranges();
+        let ranges = ranges.map(|range| (range.start().as_u64(), range.end().as_u64()));
+        self.on_ranges(space, ranges, acknowledged, shared, now);
+    }
+
+    /// Takes in that the only packet of the half has arrived
+    pub(crate) fn on_receipt(&mut self, receipt: &Receipt, shared: &Shared, now: Timestamp) {
+        let mut acknowledged = Acknowledged {
+            delay: Duration::from_micros(u64::from(receipt.age)),
+            ..Acknowledged::default()
+        };
+        self.on_ranges(Space::Stream, [(0, 0)], &mut acknowledged, shared, now);
+        self.apply(acknowledged, shared, now);
+    }
+
+    /// The packets with these numbers have arrived; the highest range is the first
+    fn on_ranges(
+        &mut self,
+        space: Space,
+        ranges: impl IntoIterator<Item = (u64, u64)>,
+        acknowledged: &mut Acknowledged,
+        shared: &Shared,
+        now: Timestamp,
+    ) {
         // set aside meanwhile: of a packet in this space, nothing but the other space is touched
         let mut packets = core::mem::take(self.space(space));
         let mut late = Vec::new();
         let mut largest = None;
-        for range in ack.ack_ranges() {
-            let (start, end) = (range.start().as_u64(), range.end().as_u64());
-            // the first range is the highest
+        for (start, end) in ranges {
             let largest = *largest.get_or_insert(end);
             packets.remove_range(start, end, |number, info| {
                 acknowledged.largest_is_new |= number == largest;
@@ -254,6 +279,7 @@ impl State {
                             released: acknowledged.released,
                             departed,
                             is_rtt_sample: acknowledged.largest_is_new,
+                            delay: acknowledged.delay,
                         },
                         now,
                     ));

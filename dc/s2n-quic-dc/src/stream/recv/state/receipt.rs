@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Receipts: the acknowledgement of an answer that other streams' packets carry, and what came with a packet for other streams.
+//!
+//! The one rule: a receipt takes the place of the control packet that was due. If it cannot be left, that is still due.
+
+use super::{Phase, State};
+use crate::{
+    stream::{
+        path::receipts::{Entry, Left},
+        receipt::{decode, Receipt},
+        shared::Shared,
+    },
+    sync::few::Few,
+};
+use s2n_quic_core::{time::Timestamp, varint::VarInt};
+
+impl State {
+    /// Leaves the acknowledgement of an answer in one packet to the next request, if the peer takes it from there
+    pub(crate) fn leave_receipt(&mut self, shared: &Shared, now: Timestamp) {
+        let is_all = matches!(self.phase, Phase::TimeWait { .. })
+            && self.unanswered == 1
+            && self.recovery.is_empty()
+            && self.stream.largest() == Some(VarInt::ZERO);
+        // what the network has marked is said in full
+        let is_marked = self.ecn.ce_count != VarInt::ZERO;
+        if !self.takes_receipts || !self.is_control_due || !is_all || is_marked {
+            return;
+        }
+        if !shared.address.can_send_control() {
+            return;
+        }
+        let (_, stream_id, _) = shared.address.for_packet();
+        let entry = Entry {
+            remote_queue_id: stream_id.queue_id(),
+            key_id: shared.credentials.key_id,
+            queue_id: shared.queue_id,
+        };
+        match shared.path.receipts.leave(entry, now) {
+            Left::Refused => return,
+            Left::Watched => {}
+            Left::Unwatched => shared.shard.watch_receipts(&shared.path, now),
+        }
+        self.is_control_due = false;
+        self.unanswered = 0;
+    }
+
+    /// Nobody has taken the receipt along
+    pub(crate) fn on_receipt_overdue(&mut self) {
+        self.is_control_due |= matches!(self.phase, Phase::TimeWait { .. });
+    }
+
+    /// What the first packet of a stream says about others
+    pub(super) fn keep_receipts(&mut self, datagram: &[u8]) {
+        if self.receipts.is_empty() {
+            decode(datagram).for_each(|receipt| self.receipts.push_back(receipt));
+        }
+    }
+
+    pub(crate) fn take_receipts(&mut self) -> Few<Receipt> {
+        core::mem::take(&mut self.receipts)
+    }
+}
