@@ -22,6 +22,7 @@ pub use published_dc::stream::{
 mod address;
 pub mod application;
 pub mod client;
+pub(crate) mod control_keys;
 pub(crate) mod endpoint;
 pub mod environment;
 pub(crate) mod events;

@@ -6,7 +6,7 @@
 
 use crate::{
     event::{self, api, builder, IntoEvent as _},
-    path::secret::map,
+    path::secret::{map, schedule::Initiator},
     stream::{
         address::Address,
         application::{Builder, Handle, Stream},
@@ -83,7 +83,7 @@ where
 
     let path = core.path(*peer.id());
     let place = path.admission.open().await;
-    let Some((keys, params)) = peer.pair(&TransportFeatures::UDP) else {
+    let Some((keys, params)) = peer.pair(&path.secret.features()) else {
         return Err(io::Error::new(
             io::ErrorKind::QuotaExceeded,
             "the path secret has no key ids left; a new handshake was requested",
@@ -104,7 +104,7 @@ where
             queue_id,
             application_data: None,
             permit: Some(permit),
-            role: Role::Client,
+            initiator: Initiator::Local,
             path,
             now,
         },
@@ -141,17 +141,13 @@ fn reachable(acceptor: SocketAddr, local: SocketAddr) -> io::Result<SocketAddr> 
     Ok(remote)
 }
 
-enum Role {
-    Client,
-    Server,
-}
-
 struct New {
     address: Address,
     queue_id: u64,
     application_data: Option<map::ApplicationData>,
     permit: Option<Permit>,
-    role: Role,
+    /// Who opens the stream: the client
+    initiator: Initiator,
     path: Arc<Path>,
     now: Timestamp,
 }
@@ -164,7 +160,11 @@ fn build<Sub: event::Subscriber>(
     shard: &Arc<Shard>,
     subscriber: Arc<Subscriber<Sub>>,
 ) -> io::Result<Arc<Shared>> {
-    let Some(control) = keys.control else {
+    let control_keys =
+        new.path
+            .secret
+            .control_keys(&keys.credentials, keys.control, new.initiator, &core.map);
+    let Some(control_keys) = control_keys else {
         return Err(io::Error::other(
             "the path secret gave no control keys, which streams over UDP need",
         ));
@@ -175,9 +175,9 @@ fn build<Sub: event::Subscriber>(
     let local_window = params.local_recv_max_data.as_u64();
     let remote_window = params.remote_max_data.as_u64();
     // a client of the published crate enforces its own view of the window, so a server starts with the smaller of the two
-    let max_data = match new.role {
-        Role::Client => remote_window,
-        Role::Server => remote_window.min(local_window),
+    let max_data = match new.initiator {
+        Initiator::Local => remote_window,
+        Initiator::Remote => remote_window.min(local_window),
     };
     let send = send::state::State::new(
         keys.application.sealer,
@@ -195,8 +195,7 @@ fn build<Sub: event::Subscriber>(
         },
         core.budget.holding(),
     );
-    let halves = core.spares.halves.place(Halves {
-        opener: control.opener,
+    let halves = core.spares.place(Halves {
         send: Mutex::new(send),
         recv: Mutex::new(recv),
     });
@@ -208,7 +207,7 @@ fn build<Sub: event::Subscriber>(
             shard: shard.clone(),
             queue_id: new.queue_id,
             credentials: keys.credentials,
-            sealer: Arc::new(core.spares.sealers.place(control.sealer)),
+            control_keys,
             halves,
             address: new.address,
             application_data: new.application_data,
@@ -262,10 +261,13 @@ impl<Sub: event::Subscriber + Clone> Acceptor for QueueAcceptor<Sub> {
         let Some(guard) = self.guard.get().and_then(WeakGuard::upgrade) else {
             return;
         };
+        // none is made for whoever names a secret
+        let path = core.known_path(&opening.credentials.id);
+        let features = path.as_ref().map(|path| path.secret.features());
         let pair = core.map.pair_for_credentials(
             &opening.credentials,
             opening.source_queue_id,
-            &TransportFeatures::UDP,
+            &features.unwrap_or(TransportFeatures::UDP),
             opening.answer,
         );
         let Some((keys, params, application_data)) = pair else {
@@ -282,8 +284,8 @@ impl<Sub: event::Subscriber + Clone> Acceptor for QueueAcceptor<Sub> {
                 queue_id,
                 application_data,
                 permit: None,
-                role: Role::Server,
-                path: core.path(opening.credentials.id),
+                initiator: Initiator::Remote,
+                path: path.unwrap_or_else(|| core.path(opening.credentials.id)),
                 now,
             },
             core,

@@ -9,7 +9,7 @@
 //!
 //! The one rule: no waker is woken while the path is locked. Methods that may hand out window return the wakers.
 
-use crate::{socket::send::udp::Sender, sync::few::Few};
+use crate::{socket::send::udp::Sender, stream::control_keys::PathSecret, sync::few::Few};
 use control::Control;
 use core::{
     task::{Poll, Waker},
@@ -70,6 +70,7 @@ pub(crate) struct Path {
     state: Mutex<State>,
     pub(crate) admission: Admission,
     pub(crate) receipts: Receipts,
+    pub(crate) secret: PathSecret,
 }
 
 struct State {
@@ -137,6 +138,7 @@ impl Path {
         Arc::new(Self {
             admission: Admission::new(control.max_openings()),
             receipts: Receipts::default(),
+            secret: PathSecret::default(),
             state: Mutex::new(State {
                 window: Window::default(),
                 control,

@@ -9,12 +9,12 @@
 use crate::{
     clock::{ticks, Clock},
     credentials::Credentials,
-    crypto::awslc::{open, seal},
     event::builder,
     path::secret::map::ApplicationData,
     socket::pool::Pool,
     stream::{
         address::Address,
+        control_keys::ControlKeys,
         environment::core::{Core, Counters, Shard},
         events::{Event, Events},
         nudge,
@@ -22,7 +22,7 @@ use crate::{
         piggyback::Piggyback,
         recv, send,
     },
-    sync::spares::{Reused, Spares},
+    sync::spares::Reused,
 };
 use core::{
     sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering},
@@ -84,29 +84,10 @@ pub(crate) enum Half {
     Write = 2,
 }
 
-/// Seals control packets. It outlives the stream in what [answers](crate::stream::recv::lingering) in its place.
-pub(crate) type Sealer = Arc<Reused<seal::control::Stream>>;
-
 /// Nearly all that a stream needs of memory
 pub(crate) struct Halves {
-    pub(crate) opener: open::control::Stream,
     pub(crate) send: Mutex<send::state::State>,
     pub(crate) recv: Mutex<recv::state::State>,
-}
-
-/// Memory of streams that are over
-pub(crate) struct Memory {
-    pub(crate) halves: Spares<Halves>,
-    pub(crate) sealers: Spares<seal::control::Stream>,
-}
-
-impl Default for Memory {
-    fn default() -> Self {
-        Self {
-            halves: Spares::new(MAX_SPARES),
-            sealers: Spares::new(MAX_SPARES),
-        }
-    }
 }
 
 /// One stream
@@ -117,7 +98,7 @@ pub(crate) struct Shared {
     pub(crate) flow: FlowId,
     pub(crate) queue_id: u64,
     pub(crate) credentials: Credentials,
-    pub(crate) sealer: Sealer,
+    pub(crate) control_keys: ControlKeys,
     /// Given back when the stream is dropped, and there until then
     halves: Reused<Halves>,
     pub(crate) address: Address,
@@ -145,7 +126,7 @@ pub(crate) struct Parts {
     pub(crate) path: Arc<Path>,
     pub(crate) queue_id: u64,
     pub(crate) credentials: Credentials,
-    pub(crate) sealer: Sealer,
+    pub(crate) control_keys: ControlKeys,
     pub(crate) halves: Reused<Halves>,
     pub(crate) address: Address,
     pub(crate) application_data: Option<ApplicationData>,
@@ -172,7 +153,7 @@ impl Shared {
             path: parts.path,
             queue_id: parts.queue_id,
             credentials: parts.credentials,
-            sealer: parts.sealer,
+            control_keys: parts.control_keys,
             halves: parts.halves,
             address: parts.address,
             application_data: parts.application_data,
@@ -186,10 +167,6 @@ impl Shared {
             closed: AtomicU8::new(0),
             is_control_deferred: AtomicBool::new(false),
         })
-    }
-
-    pub(crate) fn opener(&self) -> &open::control::Stream {
-        &self.halves.opener
     }
 
     pub(crate) fn send(&self) -> &Mutex<send::state::State> {
@@ -407,6 +384,6 @@ impl Drop for Shared {
         wakes.wake();
         self.path.remove_flow(self.flow, now);
         self.publish(now, Event::Closed(builder::ConnectionClosed {}));
-        self.core.spares.halves.put(self.halves.take());
+        self.core.spares.put(self.halves.take());
     }
 }

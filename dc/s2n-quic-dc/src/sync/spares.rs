@@ -58,13 +58,6 @@ impl<T> Spares<T> {
         Reused(memory)
     }
 
-    /// Takes the value out, and keeps its memory
-    pub(crate) fn take_out(&self, mut value: Reused<T>) -> Option<T> {
-        let taken = value.0.pop();
-        self.put(value);
-        taken
-    }
-
     /// Drops the value, and keeps its memory
     pub(crate) fn put(&self, value: Reused<T>) {
         let mut memory = value.0;
@@ -92,9 +85,6 @@ mod tests {
         let second = spares.place([None, Some(witness.clone())]);
         assert!(core::ptr::eq(at, &*second));
         assert!(second[1].is_some());
-        let taken = spares.take_out(second);
-        assert_eq!(taken.map(|pair| pair[1].is_some()), Some(true));
-        assert!(core::ptr::eq(at, &*spares.place([None, None])));
     }
 
     #[test]

@@ -26,9 +26,9 @@ use crate::{
         path::{self, Path, Wakes},
         recv::{self, budget::Budget},
         send,
-        shared::{Memory, Shared},
+        shared::{Halves, Shared, MAX_SPARES},
     },
-    sync::doorbell::Doorbell,
+    sync::{doorbell::Doorbell, spares::Spares},
 };
 use core::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -55,7 +55,7 @@ pub(crate) struct Core {
     /// What receive windows grow into
     pub(crate) budget: Arc<Budget>,
     /// What streams are made in
-    pub(crate) spares: Memory,
+    pub(crate) spares: Spares<Halves>,
     pub(crate) acceptor: Option<Box<dyn Acceptor>>,
     /// Ids of streams by credentials, for packets of clients that do not know their queue yet
     openings: Mutex<HashMap<Credentials, u64>>,
@@ -219,7 +219,7 @@ impl Core {
             counters: Counters::default(),
             budget: Budget::new(parts.settings.max_receive_window_bytes),
             settings: parts.settings,
-            spares: Memory::default(),
+            spares: Spares::new(MAX_SPARES),
             acceptor: parts.acceptor,
             openings: Mutex::default(),
             paths: Mutex::default(),
@@ -262,6 +262,11 @@ impl Core {
         });
         paths.insert(id, path.clone());
         path
+    }
+
+    /// The path to the peer with this secret, if there is one
+    pub(crate) fn known_path(&self, id: &credentials::Id) -> Option<Arc<Path>> {
+        self.paths.lock().get(id).cloned()
     }
 
     pub(crate) fn for_each_path(&self, f: impl FnMut(&Arc<Path>)) {
@@ -320,12 +325,7 @@ impl Core {
         match shard.routes.expire(queue_id, tick, ticks(now)) {
             Due::Live(shared) => return Some(shared),
             Due::Again(tick) => shard.timers.insert(queue_id, tick, &shard.receiver),
-            Due::Over(lingering) => {
-                self.remove_opened(&lingering.credentials, queue_id);
-                if let Some(sealer) = Arc::into_inner(lingering.sealer) {
-                    self.spares.sealers.put(sealer);
-                }
-            }
+            Due::Over(credentials) => self.remove_opened(&credentials, queue_id),
             Due::Gone => {}
         }
         None

@@ -64,8 +64,8 @@ pub(crate) enum Due {
     Live(Arc<Shared>),
     /// It still answers: to be asked again at this tick
     Again(u64),
-    /// It does not answer any more
-    Over(Lingering),
+    /// It does not answer any more; its credentials
+    Over(Credentials),
     /// The entry is of no interest
     Gone,
 }
@@ -199,13 +199,11 @@ impl Routes {
         }
         let slot = entry.remove();
         drop(streams);
-        match slot {
-            Slot::Live(_) => Due::Gone,
-            Slot::Over { over, .. } => match self.spares.take_out(over) {
-                Some(over) => Due::Over(over.lingering),
-                None => Due::Gone,
-            },
+        let credentials = slot.credentials();
+        if let Slot::Over { over, .. } = slot {
+            self.spares.put(over);
         }
+        Due::Over(credentials)
     }
 
     /// Streams that are open, and those that still answer

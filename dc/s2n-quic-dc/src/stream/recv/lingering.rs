@@ -2,7 +2,7 @@
 
 //! What is left of a stream that has sent and received everything: it answers a peer that has not heard so.
 //!
-//! A quarter of the stream's state is enough for that, as little is for TCP's time-wait sockets. Calls are over long before their peers are
+//! A fraction of the stream's state is enough for that, as little is for TCP's time-wait sockets. Calls are over long before their peers are
 //! certain to know it, and their keys and buffers are free, and still in the processor's cache, for the next ones.
 //!
 //! The one rule: nothing is opened any more. All has arrived, so whatever packet of the stream comes, it is one whose acknowledgement was
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     credentials::Credentials,
     packet::stream::{self, decoder, PacketSpace},
-    stream::shared::{Sealer, TAG_LEN},
+    stream::{control_keys::ControlKeys, shared::TAG_LEN},
 };
 use s2n_codec::DecoderBufferMut;
 use s2n_quic_core::{frame::ack::EcnCounts, varint::VarInt};
@@ -25,7 +25,7 @@ use std::net::SocketAddr;
 pub(crate) struct Lingering {
     pub(crate) credentials: Credentials,
     pub(crate) remote: SocketAddr,
-    pub(crate) sealer: Sealer,
+    pub(super) control_keys: ControlKeys,
     pub(super) source_queue_id: Option<VarInt>,
     pub(super) stream_id: stream::Id,
     pub(super) stream: Ranges,
@@ -57,7 +57,7 @@ impl Lingering {
         let mut sealed = Sealed::new(self.source_queue_id, self.stream_id, number);
         let frames = statement(self.max_data, &self.stream, &self.recovery, self.ecn);
         answer.resize(CONTROL_PACKET_LEN, 0);
-        let len = sealed.encode(answer, &frames, &self.sealer, &self.credentials);
+        let len = sealed.encode(answer, &frames, &self.control_keys, &self.credentials);
         answer.truncate(len);
         Some(())
     }

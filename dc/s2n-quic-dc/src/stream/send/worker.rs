@@ -77,7 +77,7 @@ pub(crate) fn on_control_packet(
         return Wakes::default();
     }
     let is_authenticated = shared
-        .opener()
+        .control_keys
         .verify(packet.header(), packet.auth_tag())
         .is_ok();
     shared.publish(

@@ -7,7 +7,6 @@
 use super::{Phase, State};
 use crate::{
     credentials::Credentials,
-    crypto::awslc::seal,
     event::builder,
     msg::send::Builder,
     packet::{control, stream},
@@ -16,6 +15,7 @@ use crate::{
         send::transmission::{Priority, Token, Transmission},
     },
     stream::{
+        control_keys::ControlKeys,
         events::Event,
         piggyback::Piggyback,
         recv::{lingering::Lingering, ranges::Ranges, window::Promising},
@@ -130,7 +130,7 @@ impl State {
         let lingering = Lingering {
             credentials: shared.credentials,
             remote,
-            sealer: shared.sealer.clone(),
+            control_keys: shared.control_keys.clone(),
             source_queue_id,
             stream_id,
             stream: core::mem::take(&mut self.stream),
@@ -217,7 +217,7 @@ impl State {
         };
         let (source_queue_id, stream_id, remote) = shared.address.for_packet();
         let mut sealed = Sealed::new(source_queue_id, stream_id, packet_number);
-        let sealer = &shared.sealer;
+        let sealer = &shared.control_keys;
         let close = match self.phase {
             Phase::Closing { code, .. } => Some(code),
             Phase::Failed { .. } => self.refusal,
@@ -393,7 +393,7 @@ impl Sealed {
         &mut self,
         dest: &mut [u8],
         frames: &F,
-        sealer: &seal::control::Stream,
+        sealer: &ControlKeys,
         credentials: &Credentials,
     ) -> usize {
         self.frames_len = frames.encoding_size();

@@ -53,7 +53,7 @@ impl State {
 
         if self.ranges(&meta).contains(meta.number) {
             if packet
-                .decrypt_in_place(&self.opener, shared.opener())
+                .decrypt_in_place(&self.opener, &shared.control_keys)
                 .is_err()
             {
                 shared.counters().dropped.unauthenticated.add(1);
@@ -172,7 +172,7 @@ impl State {
             reassembler,
             ..
         } = self;
-        let control = shared.opener();
+        let control = &shared.control_keys;
         let is_allowed = self.window.accepts(meta.end());
         let is_next = meta.offset.as_u64() == reassembler.consumed_len()
             && reassembler.is_empty()
@@ -241,7 +241,7 @@ impl State {
         now: Timestamp,
     ) -> Result<(), Error> {
         packet
-            .decrypt_in_place(&self.opener, shared.opener())
+            .decrypt_in_place(&self.opener, &shared.control_keys)
             .map_err(Error::from)?;
         shared.on_authenticated(remote, packet.source_queue_id(), now, &mut self.wakes);
         let is_told = matches!(self.phase, Phase::Failed { .. }) && self.refusal.is_none();

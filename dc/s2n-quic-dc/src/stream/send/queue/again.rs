@@ -96,7 +96,7 @@ impl State {
             DecoderBufferMut::new(&mut copy.as_mut_slice()[..len]),
             PacketSpace::Recovery,
             effective,
-            &**shared.sealer,
+            &shared.control_keys,
         );
         if patched.is_err() {
             return false;
@@ -191,7 +191,7 @@ impl State {
                 frames_len,
                 frames,
                 &mut payload,
-                &**shared.sealer,
+                &shared.control_keys,
                 &shared.credentials,
             );
             packet_len
