@@ -130,7 +130,7 @@ impl State {
         let lingering = Lingering {
             credentials: shared.credentials,
             remote,
-            control_keys: shared.control_keys.clone(),
+            control_keys: shared.control_keys.for_later(),
             source_queue_id,
             stream_id,
             stream: core::mem::take(&mut self.stream),
