@@ -16,6 +16,7 @@ pub(crate) mod core;
 pub(crate) mod drive;
 pub(crate) mod receipts;
 pub(crate) mod routes;
+mod secret_control;
 pub(crate) mod started;
 pub(crate) mod timers;
 #[cfg(feature = "tokio")]

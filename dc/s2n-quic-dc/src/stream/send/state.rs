@@ -33,6 +33,7 @@ use std::{collections::VecDeque, sync::Arc};
 use transmission::{Data, Records, SentPackets};
 
 mod acknowledge;
+mod loss_detection;
 mod lost;
 mod probe;
 pub(crate) mod transmission;
