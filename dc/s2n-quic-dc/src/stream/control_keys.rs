@@ -46,12 +46,11 @@ impl PathSecret {
             return Some(ControlKeys::Derived(Arc::new(pair)));
         }
         let secret = self.0.get()?.clone()?;
-        Some(ControlKeys::Due(Due {
+        Some(ControlKeys::Due(Due::new(
             secret,
-            key_id: credentials.key_id,
+            credentials.key_id,
             initiator,
-            pair: OnceLock::new(),
-        }))
+        )))
     }
 }
 
@@ -77,9 +76,12 @@ fn find_secret(
         .map(Arc::new)
 }
 
+/// What is signed to tell keys apart
+const SAMPLE: &[u8] = b"which of them is it?";
+
 fn signature(sealer: &impl seal::Control) -> [u8; TAG_LEN] {
     let mut tag = [0; TAG_LEN];
-    sealer.sign(b"which of them is it?", &mut tag);
+    sealer.sign(SAMPLE, &mut tag);
     tag
 }
 
@@ -98,9 +100,20 @@ pub(crate) struct Due {
 }
 
 impl Due {
-    fn derive(&self) -> Box<ControlPair> {
-        let (sealer, opener) = self.secret.control_pair(self.key_id, self.initiator);
-        Box::new(ControlPair { sealer, opener })
+    fn new(secret: Arc<Secret>, key_id: VarInt, initiator: Initiator) -> Self {
+        Self {
+            secret,
+            key_id,
+            initiator,
+            pair: OnceLock::new(),
+        }
+    }
+
+    fn pair(&self) -> &ControlPair {
+        self.pair.get_or_init(|| {
+            let (sealer, opener) = self.secret.control_pair(self.key_id, self.initiator);
+            Box::new(ControlPair { sealer, opener })
+        })
     }
 }
 
@@ -108,7 +121,7 @@ impl ControlKeys {
     fn pair(&self) -> &ControlPair {
         match self {
             Self::Derived(pair) => pair,
-            Self::Due(due) => due.pair.get_or_init(|| due.derive()),
+            Self::Due(due) => due.pair(),
         }
     }
 
@@ -116,12 +129,7 @@ impl ControlKeys {
     pub(crate) fn for_later(&self) -> Self {
         match self {
             Self::Derived(pair) => Self::Derived(pair.clone()),
-            Self::Due(due) => Self::Due(Due {
-                secret: due.secret.clone(),
-                key_id: due.key_id,
-                initiator: due.initiator,
-                pair: OnceLock::new(),
-            }),
+            Self::Due(due) => Self::Due(Due::new(due.secret.clone(), due.key_id, due.initiator)),
         }
     }
 }
@@ -225,8 +233,7 @@ mod tests {
 
     fn assert_understood(from: &ControlKeys, to: &ControlKeys) {
         let tag = signature(from);
-        let header = b"which of them is it?";
-        assert!(open::Control::verify(to, header, &tag).is_ok());
+        assert!(open::Control::verify(to, SAMPLE, &tag).is_ok());
         assert!(open::Control::verify(to, b"another", &tag).is_err());
         let (mut sealed, mut opened) = ([0; TAG_LEN], [0; TAG_LEN]);
         seal::control::Stream::retransmission_tag(from, 7, 9, &mut sealed);

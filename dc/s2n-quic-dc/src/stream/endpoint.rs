@@ -296,9 +296,9 @@ impl<Sub: event::Subscriber + Clone> Acceptor for QueueAcceptor<Sub> {
 
         let mut wakes = crate::stream::path::Wakes::default();
         shared.inbox.push(opening.arrival, now);
-        recv::worker::open_first(&shared, now, &mut wakes);
+        let is_authenticated = recv::worker::open_first(&shared, now, &mut wakes);
         wakes.wake();
-        if !shared.recv().lock().is_authenticated() {
+        if !is_authenticated {
             // forged or replayed: nothing is kept of it
             return;
         }

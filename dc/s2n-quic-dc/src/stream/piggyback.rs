@@ -16,10 +16,10 @@ use s2n_quic_core::frame::Datagram;
 const MAX_LEN: usize = 63;
 
 /// Bytes that an invitation with receipts takes of a packet beside those: its length, and the types of two frames
-pub(crate) const INVITATION_LEN: usize = 3;
+const INVITATION_LEN: usize = 3;
 
 /// Bytes of receipts that an invitation has room for
-pub(crate) const MAX_RECEIPTS_LEN: usize = MAX_LEN - 2;
+const MAX_RECEIPTS_LEN: usize = MAX_LEN - 2;
 
 /// PING (RFC 9000, section 19.2)
 const PING: u8 = 1;
@@ -37,7 +37,12 @@ impl Piggyback {
         len: 0,
     };
 
-    /// Says that acknowledgements are looked for in packets with data; with `receipts`, of which [`MAX_RECEIPTS_LEN`] bytes have room
+    /// Bytes of receipts that an invitation may carry in `room` bytes of a packet
+    pub(crate) fn room_for_receipts(room: usize) -> usize {
+        room.saturating_sub(INVITATION_LEN).min(MAX_RECEIPTS_LEN)
+    }
+
+    /// Says that acknowledgements are looked for in packets with data; with `receipts`, for which there [is room](Self::room_for_receipts)
     pub(crate) fn invitation(receipts: &[Receipt]) -> Self {
         let datagram = (!receipts.is_empty()).then_some(Datagram {
             is_last_frame: true,

@@ -118,6 +118,29 @@ fn data_of(sent: &[Sent]) -> Vec<Data> {
     sent.iter().filter_map(|sent| sent.kind.data()).collect()
 }
 
+/// Makes a call, which the server answers
+fn call(pair: &mut Pair, request_len: usize, answer_len: usize) {
+    let (request, answer) = (pattern(request_len, 1), pattern(answer_len, 2));
+    let (sent, sent_back) = (request.clone(), answer.clone());
+    let opening = pair.open();
+    let call = pair.spawn("call", async move {
+        let mut client = opening.await?;
+        let mut storage = &sent[..];
+        client.write_all_from_fin(&mut storage).await?;
+        read_all(&mut client).await
+    });
+    let accepting = pair.accept();
+    let serving = pair.spawn("answer", async move {
+        let mut server = accepting.await?;
+        let got = read_all(&mut server).await?;
+        let mut storage = &sent_back[..];
+        server.write_all_from_fin(&mut storage).await?;
+        io::Result::Ok(got)
+    });
+    assert!(pair.block_on(call, SECOND).unwrap() == answer);
+    assert!(pair.block_on(serving, SECOND).unwrap() == request);
+}
+
 /// Nothing of any stream is left, and every transmission that was made had its one end
 fn assert_at_rest(pair: &Pair) {
     for (end, side) in [(&pair.client, Side::Client), (&pair.server, Side::Server)] {

@@ -229,8 +229,7 @@ impl Dispatcher {
             return false;
         };
         self.core.counters.duplicates.add(1);
-        self.core.counters.control_packets.add(1);
-        self.say(remote, ExplicitCongestionNotification::Ect0, now);
+        self.acknowledge(remote, now);
         true
     }
 
@@ -248,9 +247,14 @@ impl Dispatcher {
         let shard = self.core.shard_of(queue_id);
         let remote = shard.and_then(|shard| shard.routes.acknowledge(queue_id, &mut self.answer));
         if let Some(remote) = remote {
-            self.core.counters.control_packets.add(1);
-            self.say(remote, ExplicitCongestionNotification::Ect0, now);
+            self.acknowledge(remote, now);
         }
+    }
+
+    /// Sends what is in `answer` in the place of a stream
+    fn acknowledge(&mut self, remote: SocketAddr, now: Timestamp) {
+        self.core.counters.control_packets.add(1);
+        self.say(remote, ExplicitCongestionNotification::Ect0, now);
     }
 
     fn accept(

@@ -156,22 +156,29 @@ impl Routes {
         now: Timestamp,
         answer: &mut Vec<u8>,
     ) -> Option<SocketAddr> {
-        let mut streams = self.streams.lock();
-        let Slot::Over { over, .. } = streams.get_mut(&queue_id)? else {
-            return None;
-        };
-        over.lingering.answer(packet, answer)?;
-        over.prolong(now);
-        Some(over.lingering.remote)
+        self.say_for(queue_id, |over| {
+            over.lingering.answer(packet, answer)?;
+            over.prolong(now);
+            Some(())
+        })
     }
 
     /// Makes `answer` the acknowledgement of all that a stream which is over has received, and returns where to send it; `None` if there is none
     pub(crate) fn acknowledge(&self, queue_id: u64, answer: &mut Vec<u8>) -> Option<SocketAddr> {
+        self.say_for(queue_id, |over| over.lingering.acknowledge(answer))
+    }
+
+    /// Where to send what `say` makes in the place of a stream that is over
+    fn say_for(
+        &self,
+        queue_id: u64,
+        say: impl FnOnce(&mut Over) -> Option<()>,
+    ) -> Option<SocketAddr> {
         let mut streams = self.streams.lock();
         let Slot::Over { over, .. } = streams.get_mut(&queue_id)? else {
             return None;
         };
-        over.lingering.acknowledge(answer)?;
+        say(over)?;
         Some(over.lingering.remote)
     }
 

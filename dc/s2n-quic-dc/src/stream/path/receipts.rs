@@ -7,7 +7,7 @@
 //!
 //! The one rule: a receipt is taken once, by the packet that carries it, or by the worker when none came in time.
 
-use crate::stream::receipt::Receipt;
+use crate::stream::{receipt::Receipt, recv::worker::READER_GRACE};
 use core::time::Duration;
 use parking_lot::Mutex;
 use s2n_codec::EncoderValue as _;
@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use std::collections::VecDeque;
 
 /// How long a receipt waits for a packet: as long as a reader has time, and well below the probe timeout of any peer
-pub(crate) const PATIENCE: Duration = Duration::from_millis(1);
+pub(crate) const PATIENCE: Duration = READER_GRACE;
 
 /// What one packet takes along; more makes packets of different lengths, which do not leave together
 pub(crate) type Taken = SmallVec<[Receipt; 4]>;

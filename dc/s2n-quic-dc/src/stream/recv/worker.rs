@@ -161,8 +161,9 @@ fn drain_locked(
     }
 }
 
-/// Opens the first packet of a stream that nobody else knows of yet; the application is about to get it
-pub(crate) fn open_first(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes) {
+/// Opens the first packet of a stream that nobody else knows of yet; the application is about to get it.
+/// Returns whether the packet has authenticated.
+pub(crate) fn open_first(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes) -> bool {
     let mut recv = shared.recv().lock();
     open_all(&mut recv, shared, now);
     // whoever opens the stream arms its timer
@@ -171,10 +172,9 @@ pub(crate) fn open_first(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes
     let receipts = recv.take_receipts();
     let is_authenticated = recv.is_authenticated();
     drop(recv);
-    if is_authenticated {
-        let core = &shared.core;
-        core.on_receipts(&shared.credentials.id, receipts, now, wakes);
-    }
+    let core = &shared.core;
+    core.on_receipts(&shared.credentials.id, receipts, now, wakes);
+    is_authenticated
 }
 
 /// Says what a receipt was to say that nobody took along

@@ -29,7 +29,7 @@ use crate::{
     stream::{
         events::Event,
         path::receipts::Taken,
-        piggyback::{Piggyback, INVITATION_LEN, MAX_RECEIPTS_LEN},
+        piggyback::Piggyback,
         send::{Error, ErrorKind},
         shared::{CloseCode, Shared, TAG_LEN},
     },
@@ -112,18 +112,16 @@ impl State {
             + 2 * end.encoding_size();
         let certain = packets * datagram_len.saturating_sub(overhead);
         // nothing rides that would make a packet more of it
-        let fits = |frames: &Piggyback| {
-            remaining > certain || remaining + frames.encoding_size() <= certain
+        let room = match remaining > certain {
+            true => usize::MAX,
+            false => certain - remaining,
         };
+        let fits = |frames: &Piggyback| frames.encoding_size() <= room;
         let acknowledgement = batch.piggyback.take_if(|frames| fits(frames));
         if acknowledgement.is_some() {
             self.piggyback = Some((self.numbers.stream, false));
         }
         let is_message = batch.is_fin && start == VarInt::ZERO && remaining <= datagram_len;
-        let room = match remaining > certain {
-            true => usize::MAX,
-            false => certain - remaining,
-        };
         let invite = || invitation(stream_id, room, shared, now);
         let piggyback = acknowledgement
             .or_else(|| is_message.then(invite).filter(fits))
@@ -305,7 +303,7 @@ fn invitation(stream_id: Id, room: usize, shared: &Shared, now: Timestamp) -> Pi
     let receipts = match stream_id.queue_id() {
         // whoever takes the stream in takes in what is for others as well
         VarInt::ZERO => {
-            let room = room.saturating_sub(INVITATION_LEN).min(MAX_RECEIPTS_LEN);
+            let room = Piggyback::room_for_receipts(room);
             shared.path.receipts.take(room, now)
         }
         _ => Taken::new(),

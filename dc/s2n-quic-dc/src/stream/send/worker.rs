@@ -15,6 +15,7 @@ use crate::{
         events::Event,
         path::Wakes,
         receipt::Receipt,
+        send::state::State,
         shared::{Received, Shared, TAG_LEN},
     },
 };
@@ -40,24 +41,25 @@ pub(crate) fn on_piggyback(
 /// Takes in the receipt of what this half has sent, and arms the timer for what comes next
 pub(crate) fn on_receipt(shared: &Arc<Shared>, receipt: &Receipt, now: Timestamp) -> Wakes {
     shared.on_heard(now);
+    take_in(shared, now, |send| send.on_receipt(receipt, shared, now))
+}
+
+/// Takes in what the peer says to this stream alone, and lets the stream go after its last acknowledgement, or arms its timer
+fn take_in(shared: &Arc<Shared>, now: Timestamp, say: impl FnOnce(&mut State)) -> Wakes {
+    // the peer addressed our queue, so it knows it
     shared.on_answered();
     let (wakes, timeout, is_quiet) = {
         let mut send = shared.send().lock();
         send.on_completions(shared);
-        send.on_receipt(receipt, shared, now);
+        say(&mut send);
         (send.take_wakes(), send.next_timeout(now), send.is_quiet())
     };
-    settle_or_arm(shared, is_quiet, timeout, now);
-    wakes
-}
-
-/// Lets the stream go after its last acknowledgement, or arms its timer
-fn settle_or_arm(shared: &Arc<Shared>, is_quiet: bool, timeout: Option<Timestamp>, now: Timestamp) {
     if is_quiet && shared.is_let_go() {
         shared.settle(now);
     } else {
         shared.arm_send(timeout);
     }
+    wakes
 }
 
 /// Takes a control packet in, and arms the timer for what comes next; what does not authenticate is counted and dropped
@@ -95,15 +97,8 @@ pub(crate) fn on_control_packet(
     }
     let mut wakes = Wakes::default();
     shared.on_authenticated(received.remote, packet.source_queue_id(), now, &mut wakes);
-    // control packets are addressed to our queue, so the peer knows it
-    shared.on_answered();
-    let (timeout, is_quiet) = {
-        let mut send = shared.send().lock();
-        send.on_completions(shared);
+    wakes.append(take_in(shared, now, |send| {
         send.on_control_packet(&mut packet, shared, now);
-        wakes.append(send.take_wakes());
-        (send.next_timeout(now), send.is_quiet())
-    };
-    settle_or_arm(shared, is_quiet, timeout, now);
+    }));
     wakes
 }

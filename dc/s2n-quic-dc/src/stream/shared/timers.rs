@@ -73,8 +73,7 @@ impl Shared {
 
     /// Has the worker look after a new stream from now on
     pub(crate) fn begin(&self, now: Timestamp) {
-        let tick = ticks(now + FIRST_LOOK);
-        if self.armed.fetch_min(tick, Ordering::AcqRel) > tick {
+        if let Some(tick) = self.bring_forward(now + FIRST_LOOK) {
             let timers = &self.shard.timers;
             timers.append(Lane::New, self.queue_id, tick, &self.shard.receiver);
         }
@@ -144,11 +143,16 @@ impl Shared {
 
     /// Has the worker call [`Shared::on_timer`] no later than at `deadline`
     pub(crate) fn arm(&self, deadline: Timestamp) {
-        let tick = ticks(deadline);
-        if self.armed.fetch_min(tick, Ordering::AcqRel) > tick {
+        if let Some(tick) = self.bring_forward(deadline) {
             let timers = &self.shard.timers;
             timers.insert(self.queue_id, tick, &self.shard.receiver);
         }
+    }
+
+    /// The tick to set a timer entry for, unless an earlier one is set
+    fn bring_forward(&self, deadline: Timestamp) -> Option<u64> {
+        let tick = ticks(deadline);
+        (self.armed.fetch_min(tick, Ordering::AcqRel) > tick).then_some(tick)
     }
 
     /// Has the sending half look at once what to make of silence

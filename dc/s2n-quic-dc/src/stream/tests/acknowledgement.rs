@@ -173,28 +173,6 @@ fn a_half_has_at_most_two_control_packets_on_their_way() {
     assert!(pair.block_on(reading, SECOND).unwrap() == written);
 }
 
-fn call(pair: &mut Pair, request_len: usize, answer_len: usize) {
-    let (request, answer) = (pattern(request_len, 1), pattern(answer_len, 2));
-    let (sent, sent_back) = (request.clone(), answer.clone());
-    let opening = pair.open();
-    let call = pair.spawn("call", async move {
-        let mut client = opening.await?;
-        let mut storage = &sent[..];
-        client.write_all_from_fin(&mut storage).await?;
-        read_all(&mut client).await
-    });
-    let accepting = pair.accept();
-    let serving = pair.spawn("answer", async move {
-        let mut server = accepting.await?;
-        let got = read_all(&mut server).await?;
-        let mut storage = &sent_back[..];
-        server.write_all_from_fin(&mut storage).await?;
-        io::Result::Ok(got)
-    });
-    assert!(pair.block_on(call, SECOND).unwrap() == answer);
-    assert!(pair.block_on(serving, SECOND).unwrap() == request);
-}
-
 /// A call takes three packets, if nothing is lost: the request, the answer with its acknowledgement, and the acknowledgement of that
 #[test]
 fn a_small_call_takes_three_packets() {

@@ -24,10 +24,8 @@ impl State {
             && self.stream.largest() == Some(VarInt::ZERO);
         // what the network has marked is said in full
         let is_marked = self.ecn.ce_count != VarInt::ZERO;
-        if !self.takes_receipts || !self.is_control_due || !is_all || is_marked {
-            return;
-        }
-        if !shared.address.can_send_control() {
+        let is_due = self.is_control_due && shared.address.can_send_control();
+        if !self.takes_receipts || !is_due || !is_all || is_marked {
             return;
         }
         let (_, stream_id, _) = shared.address.for_packet();
