@@ -80,11 +80,30 @@ scenarios! {
     of_old_ten_percent: of_old(upload(10, 200_000)).with(loss(10)).within(millis(310));
     of_old_twenty_percent: of_old(upload(10, 100_000)).with(loss(20)).within(millis(440));
     of_old_control: of_old(echo(10, 200_000)).with(of_kind(Kind::Control)).within(micros(9_200));
-    of_old_stream: of_old(echo(10, 200_000)).with(of_kind(Kind::Stream)).within(millis(32));
     of_old_twice: of_old(upload(10, 200_000)).with(TWICE).within(micros(1600));
     of_old_overtaken_by_three: of_old(upload(10, 200_000)).with(overtake(3)).within(millis(12));
     of_old_overtaken_by_fifty: of_old(upload(10, 200_000)).with(overtake(50)).within(millis(15));
     of_old_bursts: of_old(echo(10, 500_000)).with(BURST).within(millis(530));
     of_old_ten_milliseconds: of_old(upload(10, MEGABYTE)).with(hole(11)).within(millis(36));
     of_old_five_seconds: of_old(upload(10, MEGABYTE)).with(hole(5_001)).within(millis(13_000));
+}
+
+/// Of 3000 seeds, half take more than 20 ms, a twentieth more than 28, and one in 200 more than 43: a single one says little.
+#[test]
+fn of_old_stream() {
+    let simulation = of_old(echo(10, 200_000)).with(of_kind(Kind::Stream));
+    let simulation = simulation.within(millis(100));
+    let first = simulation.seed;
+    let mut took: Vec<_> = (0..15)
+        .map(|seed| {
+            let seed = first.wrapping_add(seed);
+            super::check(&Simulation {
+                seed,
+                ..simulation.clone()
+            })
+            .took
+        })
+        .collect();
+    took.sort();
+    assert!(took[7] < millis(23), "{took:?}");
 }

@@ -9,9 +9,10 @@
 //!
 //! In numbers: the window has a virtual time, the bytes that a flow has had which always wanted more. A flow that comes to wait gets a tag, the
 //! bytes that it has had itself, and the lowest tag is next. One that had little counts as being a quantum behind the virtual time: so much it
-//! may ask for and go ahead of all, and nobody saves up more. The time moves to the tag of each flow that is served, and by each taken
-//! byte's share among those that wait or hold window, so that one new flow after the other can't hold it. If it moved faster than
-//! that, bulk would fall behind it by more than a quantum, and somebody new would come after bulk.
+//! may ask for and go ahead of all, and nobody saves up more. The time moves to the tag of each flow that is served, and by what each new flow
+//! takes first, shared among all that wait or hold window, so that one new flow after the other can't hold it. It does not move by what others
+//! take: bulk that does something else between two turns neither waits nor holds, the shares would be too large, and once bulk is behind the
+//! time by more than a quantum, somebody new comes after bulk.
 //!
 //! Who asks for little, and would be next in line, does not wait for bulk to come back: it may exceed the window by a sixteenth. It is charged like
 //! everybody else, so that those who ask again and again get behind bulk, and wait with it.
@@ -159,12 +160,15 @@ impl<W> Window<W> {
                 taken
             }
         };
+        let is_new = flow.finish == 0;
         let start = flow.finish.max(floor);
         flow.finish = start + taken;
-        // whoever else holds window is about to want more, though it does not wait yet
-        let holding = self.outstanding.saturating_sub(taken) / quantum.max(1);
-        let share = taken / (self.waiting.len() as u64 + holding + 1);
-        self.virtual_time = self.virtual_time.max(start) + share;
+        self.virtual_time = self.virtual_time.max(start);
+        if is_new {
+            // whoever else holds window is about to want more, though it does not wait yet
+            let holding = self.outstanding.saturating_sub(taken) / quantum.max(1);
+            self.virtual_time += taken / (self.waiting.len() as u64 + holding + 1);
+        }
         taken
     }
 

@@ -208,6 +208,63 @@ fn one_who_asks_for_little_does_not_wait_for_bulk_to_come_back() {
     assert_eq!(window.take(bulk, QUANTUM, QUANTUM, limit), 0);
 }
 
+/// What a flow of bulk does until a step
+#[derive(Clone, Copy)]
+enum Doing {
+    Pause(u32),
+    Wait,
+    /// And has taken so much
+    Hold(u32, u64),
+}
+
+#[test]
+fn one_who_asks_for_little_is_next_although_bulk_pauses() {
+    let mut window = Window::default();
+    let limit = 4 * QUANTUM;
+    let mut flows: Vec<_> = (0..10)
+        .map(|_| (window.insert(), Doing::Pause(0)))
+        .collect();
+    let mut seed = 1_u32;
+    let mut random = |below: u32| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 16) % below
+    };
+    let (mut asked, mut refused) = (0, 0);
+    for step in 0..20_000 {
+        for (index, (flow, doing)) in flows.iter_mut().enumerate() {
+            match *doing {
+                Doing::Hold(until, taken) if until <= step => {
+                    window.release(taken);
+                    *doing = Doing::Pause(step + random(3));
+                }
+                Doing::Pause(until) if until <= step => {
+                    let taken = window.take(*flow, QUANTUM, QUANTUM, limit);
+                    *doing = Doing::Hold(step + 3 + random(5), taken);
+                    if taken == 0 {
+                        window.wait(*flow, QUANTUM, QUANTUM, index);
+                        *doing = Doing::Wait;
+                    }
+                }
+                _ => {}
+            }
+        }
+        while let Some(index) = window.grant(QUANTUM, limit, at(0)) {
+            let taken = window.take(flows[index].0, QUANTUM, QUANTUM, limit);
+            flows[index].1 = Doing::Hold(step + 3 + random(5), taken);
+        }
+        if window.has_waiters() && random(4) == 0 {
+            let small = window.insert();
+            let taken = window.take(small, 100, QUANTUM, limit);
+            asked += 1;
+            refused += u32::from(taken == 0);
+            window.release(taken);
+            window.remove(small);
+        }
+    }
+    assert!(asked > 4000, "{asked}");
+    assert!(refused * 100 < asked, "{refused} of {asked}");
+}
+
 #[test]
 fn a_turn_is_not_little_however_large_the_window_is() {
     let mut window = Window::<()>::default();
