@@ -35,7 +35,7 @@ pub(crate) enum Turn {
     Sleep(Next),
     /// There is more to do, and others may have their turn first
     Again,
-    /// The same, and those who come to have something to do in that turn may go first as well, as long as the runtime's drivers are not kept waiting
+    /// The same, and those who come to have something to do in that turn may go first as well
     Last,
     Done,
 }
