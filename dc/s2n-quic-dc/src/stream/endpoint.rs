@@ -294,10 +294,8 @@ impl<Sub: event::Subscriber + Clone> Acceptor for QueueAcceptor<Sub> {
         );
         let Ok(shared) = built else { return };
 
-        let mut wakes = crate::stream::path::Wakes::default();
         shared.inbox.push(opening.arrival, now);
-        let is_authenticated = recv::worker::open_first(&shared, now, &mut wakes);
-        wakes.wake();
+        let is_authenticated = recv::worker::open_first(&shared, now, opening.wakes);
         if !is_authenticated {
             // forged or replayed: nothing is kept of it
             return;
@@ -324,10 +322,10 @@ impl<Sub: event::Subscriber + Clone> Acceptor for QueueAcceptor<Sub> {
             subscriber,
             guard,
         };
+        let stream = Builder::new(handle, now);
         // an application that accepts no more leaves the stream to be refused
-        let _ = self
-            .accepting
-            .sender
-            .enqueue(self.accepting.flavor, Builder::new(handle, now));
+        if let Ok(waker) = self.accepting.sender.enqueue(self.accepting.flavor, stream) {
+            opening.wakes.push(waker);
+        }
     }
 }

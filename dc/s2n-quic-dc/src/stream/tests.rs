@@ -38,6 +38,7 @@ mod silence;
 mod socket_error;
 mod transfer;
 mod turns;
+mod wakes;
 mod wheel;
 mod window;
 

@@ -33,10 +33,14 @@ use std::{net::SocketAddr, sync::Arc};
 pub(super) struct Dispatcher {
     core: Arc<Core>,
     shard: Arc<Shard>,
-    /// Streams that got packets, to be looked after by the worker
+    /// Streams that got several packets at once, to be looked after by the worker
     pub(super) touched: Vec<Arc<Shared>>,
+    /// The same for those that got one
+    pub(super) talkers: Vec<Arc<Shared>>,
     /// Whom to wake, and what was submitted, to be seen to by the worker
     pub(super) wakes: Wakes,
+    /// Who accepts streams, to be woken after all others
+    pub(super) acceptors: Wakes,
     /// Packets with data that came alone for their stream, or began one, since the worker last looked: what they are answered with is short as well
     pub(super) lone_packets: usize,
     refusals: Refusals,
@@ -73,7 +77,9 @@ impl Dispatcher {
             core,
             shard,
             touched: Vec::new(),
+            talkers: Vec::new(),
             wakes: Wakes::default(),
+            acceptors: Wakes::default(),
             lone_packets: 0,
             refusals: Refusals::default(),
             answer: Vec::new(),
@@ -199,18 +205,24 @@ impl Dispatcher {
         let Some(Run { shared, len, .. }) = run else {
             return;
         };
-        if len == 1 {
-            self.lone_packets += 1;
-        }
+        let list = match len {
+            1 => {
+                self.lone_packets += 1;
+                &mut self.talkers
+            }
+            _ => &mut self.touched,
+        };
         let left_over = shared.inbox.push(train.split_to(len), now);
         self.core.counters.dropped.overflow.add(left_over as u64);
-        let is_listed = self
-            .touched
-            .last()
-            .is_some_and(|last| Arc::ptr_eq(last, &shared));
+        let is_listed = list.last().is_some_and(|last| Arc::ptr_eq(last, &shared));
         if !is_listed {
-            self.touched.push(shared);
+            list.push(shared);
         }
+    }
+
+    /// Whether somebody who got one packet would wait for those who got many
+    pub(super) fn has_talkers_among_bulk(&self) -> bool {
+        self.lone_packets > 0 && !self.touched.is_empty()
     }
 
     /// Whether a stream with this id has been over for a short while
@@ -277,6 +289,7 @@ impl Dispatcher {
                 source_queue_id,
                 arrival,
                 answer: &mut self.answer,
+                wakes: &mut self.acceptors,
             },
             &self.core,
             &self.shard,

@@ -214,6 +214,10 @@ impl<S: Socket> Worker<S> {
                     if let Some(filled) = self.keep(spare, &received) {
                         self.dispatcher.dispatch(filled, &received, now);
                     }
+                    // what else there is, is bulk most likely, and does not make it wait
+                    if self.dispatcher.has_talkers_among_bulk() {
+                        return true;
+                    }
                 }
                 Err(error) => {
                     self.spare = Some(spare);
@@ -247,9 +251,18 @@ impl<S: Socket> Worker<S> {
     }
 
     /// Wakes readers that wait; where none does, the packets get a moment and are then opened here
+    ///
+    /// Who has little to do comes last, and who accepts streams after that: of those whom a task wakes, tokio runs the last one at once, and the
+    /// others once those have had their turn who are ready already.
     fn deliver(&mut self, now: Timestamp) {
-        let wakes = &mut self.dispatcher.wakes;
-        for shared in self.dispatcher.touched.drain(..) {
+        let Dispatcher {
+            touched,
+            talkers,
+            wakes,
+            acceptors,
+            ..
+        } = &mut self.dispatcher;
+        for shared in touched.drain(..).chain(talkers.drain(..)) {
             if let Some(reader) = shared.inbox.take_reader() {
                 wakes.push(Some(reader));
             } else if shared.inbox.len() >= recv::worker::MAX_PILE {
@@ -259,6 +272,7 @@ impl<S: Socket> Worker<S> {
             let until = now + recv::worker::READER_GRACE;
             self.left.push_back((until, Arc::downgrade(&shared)));
         }
+        wakes.append(core::mem::take(acceptors));
     }
 
     /// Looks after packets that were left to readers, and after acknowledgements that readers have left to an answer

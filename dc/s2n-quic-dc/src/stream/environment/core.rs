@@ -158,6 +158,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) arrival: recv::shared::Incoming,
     /// Filled with the answer to a client whose secret is unknown here
     pub(crate) answer: &'a mut Vec<u8>,
+    /// Gets whom to wake because of it
+    pub(crate) wakes: &'a mut Wakes,
 }
 
 /// Keeps an environment's workers alive

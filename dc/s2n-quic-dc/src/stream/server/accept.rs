@@ -12,7 +12,7 @@ use crate::{
     },
 };
 use queue::Prune;
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, task::Waker};
 
 pub use published_dc::stream::server::accept::Flavor;
 
@@ -36,8 +36,12 @@ impl<Sub: event::Subscriber> Sender<Sub> {
     /// Puts `stream` into the queue, as the last to be accepted or, with [`Flavor::Lifo`], as the first.
     ///
     /// A full queue makes room by pruning the stream that has waited longest. If nobody is left to accept, `stream`
-    /// itself is pruned, and the error says that no more need to be taken in.
-    pub(crate) fn enqueue(&self, flavor: Flavor, stream: Builder<Sub>) -> Result<(), Closed> {
+    /// itself is pruned, and the error says that no more need to be taken in. Returns whom to wake.
+    pub(crate) fn enqueue(
+        &self,
+        flavor: Flavor,
+        stream: Builder<Sub>,
+    ) -> Result<Option<Waker>, Closed> {
         self.0.push(flavor, stream)
     }
 }

@@ -6,7 +6,7 @@
 //! pruning its oldest item, and the last consumer prunes what it leaves behind.
 //!
 //! All state is under one lock, which is held for a few moves of pointers: wakers are called and items are pruned
-//! after it is released. The published crate's deque is not used because it loses what it holds when it closes, and the
+//! after it is released. A producer calls the waker itself, once it has nothing better to do. The published crate's deque is not used because it loses what it holds when it closes, and the
 //! item of a push that comes too late.
 
 use super::{Closed, Flavor};
@@ -45,8 +45,8 @@ pub(super) fn new<T: Prune>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 pub(super) struct Sender<T: Prune>(Arc<Queue<T>>);
 
 impl<T: Prune> Sender<T> {
-    /// Adds `item`; prunes the oldest if there is no room, and `item` itself if no consumer is left.
-    pub(super) fn push(&self, flavor: Flavor, item: T) -> Result<(), Closed> {
+    /// Adds `item`; prunes the oldest if there is no room, and `item` itself if no consumer is left. Returns whom to wake.
+    pub(super) fn push(&self, flavor: Flavor, item: T) -> Result<Option<Waker>, Closed> {
         let mut state = self.0.state.lock();
 
         if state.receivers == 0 {
@@ -82,14 +82,11 @@ impl<T: Prune> Sender<T> {
         let waker = state.take_waker();
         drop(state);
 
-        if let Some(waker) = waker {
-            waker.wake();
-        }
         if let Some(evicted) = evicted {
             evicted.prune();
         }
 
-        Ok(())
+        Ok(waker)
     }
 }
 

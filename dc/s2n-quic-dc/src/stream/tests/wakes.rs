@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! In which order a worker wakes those who wait for what has come.
+
+use super::*;
+use std::{sync::Mutex, task::Wake};
+
+/// Writes down who was woken
+#[derive(Clone, Default)]
+struct Journal(Arc<Mutex<Vec<&'static str>>>);
+
+struct Line(&'static str, Journal);
+
+impl Wake for Line {
+    fn wake(self: Arc<Self>) {
+        let Self(name, journal) = &*self;
+        journal.0.lock().unwrap().push(name);
+    }
+}
+
+impl Journal {
+    /// Polls `future`, which has to wait, and is in the journal as `name` once it is woken
+    fn follow<F: Future>(&self, name: &'static str, future: F) {
+        let waker = Waker::from(Arc::new(Line(name, self.clone())));
+        let poll = pin!(future).poll(&mut Context::from_waker(&waker));
+        assert!(poll.is_pending());
+    }
+
+    fn names(&self) -> Vec<&'static str> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+#[test]
+fn who_has_little_to_do_is_woken_last_and_who_accepts_after_that() {
+    let mut pair = Pair::new(Options::default());
+    let (mut small, mut reads_little) = pair.connect();
+    let (mut bulk, mut reads_much) = pair.connect();
+    let opening = pair.open();
+    let mut new = pair.block_on(opening, SECOND).unwrap();
+    pair.run_for(10 * MILLISECOND);
+    let journal = Journal::default();
+    let mut bytes = Vec::<u8>::new();
+    journal.follow("little", reads_little.read_into(&mut bytes));
+    journal.follow("much", reads_much.read_into(&mut bytes));
+    let waker = Waker::from(Arc::new(Line("acceptor", journal.clone())));
+    let mut accepting = pin!(pair.accept());
+    let poll = accepting.as_mut().poll(&mut Context::from_waker(&waker));
+    assert!(poll.is_pending());
+
+    write_now(&mut new, &[1; 100]);
+    write_now(&mut small, &[2; 100]);
+    write_now(&mut bulk, &[3; 10_000]);
+    pair.run_for(10 * MILLISECOND);
+    assert_eq!(journal.names(), ["much", "little", "acceptor"]);
+}
+
+#[test]
+fn who_has_little_to_do_does_not_wait_for_all_that_came_behind() {
+    let mut pair = Pair::new(Options::default());
+    let (mut first, mut reads_first) = pair.connect();
+    let (mut small, mut reads_little) = pair.connect();
+    let (mut second, mut reads_second) = pair.connect();
+    // until the window holds two large writes
+    let (mut early, mut reads_early) = pair.connect();
+    let writing = pair.spawn("write", async move {
+        write_all(&mut early, &pattern(1_000_000, 1)).await
+    });
+    pair.block_on(read_all(&mut reads_early), SECOND).unwrap();
+    pair.block_on(writing, SECOND).unwrap();
+    pair.run_for(10 * MILLISECOND);
+    let journal = Journal::default();
+    let mut bytes = Vec::<u8>::new();
+    journal.follow("first", reads_first.read_into(&mut bytes));
+    journal.follow("little", reads_little.read_into(&mut bytes));
+    journal.follow("second", reads_second.read_into(&mut bytes));
+
+    // all of it comes at once
+    pair.network.block(Side::Client, 5 * MILLISECOND);
+    write_now(&mut first, &[1; 60_000]);
+    write_now(&mut small, &[2; 100]);
+    write_now(&mut second, &[3; 60_000]);
+    pair.run_for(10 * MILLISECOND);
+    assert_eq!(journal.names(), ["first", "little", "second"]);
+}
