@@ -10,6 +10,7 @@ use s2n_quic_dc_perf::{
     engine::{self, Failure},
     exchange::{Exchange, Then},
     measure::Sample,
+    runtime,
     transport::Ends as Transport,
 };
 use std::{
@@ -17,7 +18,7 @@ use std::{
     future::Future,
     sync::atomic::{AtomicU64, Ordering},
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 /// Both ends, and the runtime that streams are polled by.
 pub struct Ends {
@@ -33,7 +34,7 @@ impl Ends {
     ///
     /// Whatever keeps them from starting.
     pub fn start() -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let runtime = Builder::new_multi_thread().enable_all().build()?;
+        let runtime = runtime::multi_thread()?;
         let Loopback { ends, servers } = runtime.block_on(loopback(1, 1, DATAGRAM_LEN))?;
         for server in servers {
             runtime.spawn(engine::serve(server));

@@ -5,9 +5,8 @@
 //! The one rule: standard output carries one record and nothing else; a system that cannot run says so in its record.
 
 use crate::system::System;
-use s2n_quic_dc_perf::{record::Record, workload::Workload};
+use s2n_quic_dc_perf::{record::Record, runtime, workload::Workload};
 use std::io;
-use tokio::runtime::Builder;
 
 /// Runs `workload` over `system` on a runtime with as many threads as there are processors.
 ///
@@ -15,7 +14,7 @@ use tokio::runtime::Builder;
 ///
 /// If the runtime cannot be started. What goes wrong with the system is part of the record.
 pub fn run(system: System, workload: &Workload) -> io::Result<Record> {
-    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    let runtime = runtime::multi_thread()?;
     let outcome = runtime.block_on(system.run(workload));
     // systems own runtimes and threads, which may not end, or not in this order; the process ends now anyway
     std::mem::forget(runtime);

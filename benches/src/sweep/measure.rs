@@ -15,6 +15,7 @@ use s2n_quic_dc_perf::{
     },
     engine,
     failures::Failures,
+    runtime,
     size::{Size, SizeError},
     transport::Ends,
     workload::{limits::WorkloadError, settings::Settings, Kind},
@@ -25,7 +26,7 @@ use std::{
     num::NonZeroUsize,
     thread::available_parallelism,
 };
-use tokio::{runtime::Builder, sync::watch};
+use tokio::sync::watch;
 
 /// Why there is no figure.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +72,7 @@ pub fn measure(setup: &Setup, bytes: u64) -> Result<Measured, MeasureError> {
         ..Settings::new(Kind::Upload)
     };
     let workload = settings.build()?;
-    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    let runtime = runtime::multi_thread()?;
     runtime.block_on(async {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let identity = Identity::self_signed(&[listen.ip()])?;

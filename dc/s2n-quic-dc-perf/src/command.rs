@@ -16,13 +16,13 @@ use crate::{
     engine,
     plot::PlotError,
     record::RecordError,
+    runtime,
     transport::{Client, Ends},
     workload::Workload,
 };
 use show::Show;
 use std::{future::Future, io};
 use tokio::{
-    runtime::Builder,
     signal::unix::{signal, SignalKind},
     sync::watch,
 };
@@ -69,7 +69,7 @@ pub enum Verdict {
 ///
 /// [`CommandError`]. Streams that fail are none: they are shown, and make the [`Verdict`].
 pub fn execute(command: Command) -> Result<Verdict, CommandError> {
-    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    let runtime = runtime::multi_thread()?;
     let verdict = runtime.block_on(async {
         let stop = interruption()?;
         match command {

@@ -8,6 +8,7 @@
 //! ```text
 //! cli ─┬▶ workload ──▶ engine ══ transport ══▶ endpoint      cli, config: what to run
 //!      └▶ config         │                                   exchange, pattern: what the two ends say, and its check
+//!                        │                                   runtime: what they run on
 //!                        ▼                                   endpoint: this crate's client and server as a transport
 //!           outcome ◀── measure                              measure: counters, memory, processor time
 //!              └▶ record, table, plot                        progress: while it runs
@@ -27,6 +28,7 @@ pub mod pattern;
 pub mod plot;
 pub mod progress;
 pub mod record;
+pub mod runtime;
 pub mod size;
 pub mod table;
 pub mod time;
