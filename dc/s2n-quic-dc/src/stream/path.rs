@@ -21,13 +21,14 @@ use s2n_quic_core::{
     recovery::{
         congestion::Signal,
         reordering::Thresholds,
-        window::{FlowId, Window},
+        window::{is_little, FlowId, Window},
     },
     time::Timestamp,
 };
 use std::sync::Arc;
 
 pub(crate) mod admission;
+mod ceiling;
 mod control;
 pub(crate) mod receipts;
 
@@ -56,6 +57,16 @@ pub(crate) struct Acknowledged {
     pub(crate) is_rtt_sample: bool,
     /// How long the peer has waited before it said so
     pub(crate) delay: Duration,
+}
+
+/// What a stream wants of the window
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Demand {
+    pub(crate) bytes: u64,
+    /// Nothing was sent yet
+    pub(crate) is_opening: bool,
+    /// Nothing is on the way, and it has only ever wanted a little at once: it converses
+    pub(crate) is_message: bool,
 }
 
 /// What a stream has taken of the window
@@ -166,27 +177,30 @@ impl Path {
         wakes.wake();
     }
 
-    /// Takes between one and `want` bytes for one or more transmissions, or has the flow wait its turn
+    /// Takes between one and all of the bytes that are wanted for one or more transmissions, or has the flow wait its turn
     ///
-    /// The first packet of a stream, which `is_opening`, does not wait on a silent path: the peer may be back and know nothing of
-    /// those who hold the window.
+    /// The first packet of a stream does not wait on a silent path: the peer may be back and know nothing of those who hold the window.
     pub(crate) fn poll_take(
         &self,
         flow: FlowId,
-        want: u64,
-        is_opening: bool,
+        demand: Demand,
         waker: &Waker,
         now: Timestamp,
     ) -> (Poll<Allowance>, Wakes) {
+        let want = demand.bytes;
         let mut state = self.state.lock();
         let batch = state.control.batch();
-        if is_opening && state.control.is_silent() {
+        if demand.is_opening && state.control.is_silent() {
             let bytes = want.min(state.control.datagram_len());
             state.window.cancel(flow);
             state.window.take_unchecked(bytes);
             return (Poll::Ready(Allowance { bytes, batch }), Wakes::default());
         }
         let (turn, limit) = (state.control.turn(), state.control.window());
+        let is_beside_bulk = state.window.outstanding() > limit / 2;
+        if demand.is_message && is_little(want, turn) && is_beside_bulk {
+            state.control.on_message(now);
+        }
         let bytes = state.window.take(flow, want, turn, limit);
         if bytes == 0 {
             state.window.wait(flow, want, turn, waker.clone());

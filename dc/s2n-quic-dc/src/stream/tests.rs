@@ -27,6 +27,7 @@ use std::{
 
 mod acknowledgement;
 mod backpressure;
+mod company;
 mod completion;
 mod failure;
 mod memory;

@@ -6,7 +6,11 @@
 //!
 //! The one rule: it is plain data, changed by what happened and when, under the path's lock.
 
-use super::{admission::MAX_DISTANCE, Acknowledged, Departed};
+use super::{
+    admission::MAX_DISTANCE,
+    ceiling::{Ceiling, WAITING},
+    Acknowledged, Departed,
+};
 use crate::{msg::segment, stream::send::application::MAX_BATCHES_PER_POLL};
 use core::{ops::RangeInclusive, time::Duration};
 use s2n_quic_core::{
@@ -54,17 +58,6 @@ const MIN_DATAGRAMS: u64 = 4;
 /// the window knows nothing, do not bring a path to a stop
 const MIN_WINDOW: u64 = 16 * 1450;
 
-/// Bytes that are never exceeded on a short path: all of it may wait in the receiver's buffer, and whatever comes next waits for it. A
-/// receive buffer of the system's usual 4 MiB limit holds twice as much once the kernel's bookkeeping is counted, and a megabyte is as
-/// fast: four turns that are each long enough to find their streams warm.
-const MAX_WINDOW: u64 = 1 << 20;
-
-/// A path that is longer than this holds more, by as much as it is longer: what is on the way is in nobody's buffer
-const SHORT_PATH: Duration = Duration::from_micros(500);
-
-/// Bytes that are never exceeded on any path
-const MAX_LONG_WINDOW: u64 = 64 << 20;
-
 /// Streams whose first packet may be on the way at once at the least, and while no queue has formed. Of 1000 calls at once on two processors,
 /// 16 to 128 that are open make a tenth to a third more in a second than 512.
 const OPENINGS: RangeInclusive<u64> = 128..=MAX_DISTANCE;
@@ -102,6 +95,7 @@ pub(super) struct Control {
     reordering: Reordering,
     datagram_len: u16,
     limits: Limits,
+    ceiling: Ceiling,
     probing: Probing,
     /// Packets to be acknowledged until the path counts as one that loses none
     loss_debt: u64,
@@ -153,11 +147,12 @@ impl Control {
             congestion: Congestion::new(congestion::Limits {
                 initial: (INITIAL_DATAGRAMS * len).max(u64::from(max_burst)),
                 min: (MIN_DATAGRAMS * len).max(MIN_WINDOW),
-                max: MAX_WINDOW,
+                max: WAITING,
             }),
             reordering: Reordering::default(),
             datagram_len,
             limits,
+            ceiling: Ceiling::default(),
             probing: Probing::default(),
             loss_debt: 0,
         }
@@ -254,7 +249,7 @@ impl Control {
                 true,
                 PacketNumberSpace::ApplicationData,
             );
-            self.congestion.set_max(self.max_window());
+            self.congestion.set_max(self.max_window(now));
         }
         self.congestion.on_acknowledged(
             congestion::Acknowledged {
@@ -268,9 +263,14 @@ impl Control {
         self.rate = self.pacing_rate();
     }
 
-    /// What a receive buffer holds, and what is on the way; of a limited rate, twice what a round trip takes, because more would only wait
-    fn max_window(&self) -> u64 {
-        let max = max_window(self.rtt.min_rtt());
+    /// A short message is sent while bulk holds the window
+    pub(super) fn on_message(&mut self, now: Timestamp) {
+        self.ceiling.on_message(now);
+    }
+
+    /// What may wait, and what is on the way; of a limited rate, twice what a round trip takes, because more would only wait
+    fn max_window(&self, now: Timestamp) -> u64 {
+        let max = self.ceiling.window(self.rtt.min_rtt(), now);
         let Some(rate) = self.limits.max_rate else {
             return max;
         };
@@ -392,13 +392,6 @@ impl Control {
         }
         Verdict::Probe
     }
-}
-
-/// The largest window of a path whose shortest round trip is `min_rtt`
-fn max_window(min_rtt: Duration) -> u64 {
-    let short = SHORT_PATH.as_micros() as u64;
-    let micros = (min_rtt.as_micros() as u64).max(short);
-    (MAX_WINDOW.saturating_mul(micros) / short).min(MAX_LONG_WINDOW)
 }
 
 /// As many as keep the path as busy as it is without the queue, as Vegas does with bytes (Brakmo, O'Malley and Peterson, SIGCOMM 1994): more would

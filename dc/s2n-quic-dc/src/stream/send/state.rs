@@ -59,6 +59,8 @@ pub(crate) struct State {
     lost: LostPackets,
     /// Packets with data or the final offset that the peer does not have yet, in whatever copy
     pub(super) unacknowledged: u64,
+    /// More than a message was written at once
+    pub(super) is_bulk: bool,
     pub(super) completions: Arc<Completions>,
     pub(super) next_expected_control_packet: u64,
     /// The packet that carried an acknowledgement of all that the peer had to say, and whether it has arrived
@@ -131,6 +133,7 @@ impl State {
             retransmissions: VecDeque::new(),
             lost: LostPackets::default(),
             unacknowledged: 0,
+            is_bulk: false,
             completions: completion::Queue::new(),
             next_expected_control_packet: 0,
             piggyback: None,

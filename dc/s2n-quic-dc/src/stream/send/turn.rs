@@ -13,10 +13,17 @@ use super::{
 };
 use crate::{
     socket::pool::{Class, Waiter},
-    stream::{path::Allowance, piggyback::Piggyback, shared::Shared},
+    stream::{
+        path::{Allowance, Demand},
+        piggyback::Piggyback,
+        shared::Shared,
+    },
 };
 use core::task::{Context, Poll};
 use s2n_quic_core::{buffer::reader, time::Timestamp};
+
+/// Bytes that are wanted at once by who converses, at the most
+const MESSAGE: u64 = 1 << 14;
 
 /// One batch of one write
 pub(super) struct Turn<'a> {
@@ -89,17 +96,17 @@ impl Turn<'_> {
         // crumbs of a turn go back: small batches halve the throughput
         if allowance.bytes <= want.min(allowance.batch) / 2 {
             let turn = queue::window_for(credit, datagram_len, batches);
-            let is_opening = send.is_opening();
-            if is_opening {
+            send.is_bulk |= turn > MESSAGE;
+            let demand = Demand {
+                bytes: turn - allowance.bytes,
+                is_opening: send.is_opening(),
+                // one without bytes announces a stream, and says nothing about it
+                is_message: credit > 0 && !send.is_bulk && send.unacknowledged == 0,
+            };
+            if demand.is_opening {
                 shared.speak();
             }
-            let (taken, more) = shared.path.poll_take(
-                shared.flow,
-                turn - allowance.bytes,
-                is_opening,
-                cx.waker(),
-                now,
-            );
+            let (taken, more) = shared.path.poll_take(shared.flow, demand, cx.waker(), now);
             send.wakes.append(more);
             match taken {
                 Poll::Ready(Allowance { bytes, batch }) => {

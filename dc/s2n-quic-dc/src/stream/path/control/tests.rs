@@ -162,17 +162,6 @@ fn a_turn_is_one_burst_where_time_limits_it() {
 }
 
 #[test]
-fn only_a_long_path_may_hold_more_than_a_receive_buffer() {
-    let millis = Duration::from_millis;
-    assert_eq!(max_window(Duration::ZERO), 1 << 20);
-    assert_eq!(max_window(millis(1) / 2), 1 << 20);
-    assert_eq!(max_window(millis(1)), 2 << 20);
-    assert_eq!(max_window(millis(5)), 10 << 20);
-    assert_eq!(max_window(millis(300)), 64 << 20);
-    assert_eq!(max_window(Duration::MAX), 64 << 20);
-}
-
-#[test]
 fn fewer_streams_open_at_once_when_a_queue_has_formed() {
     let (micros, millis) = (Duration::from_micros, Duration::from_millis);
     assert_eq!(max_openings(INITIAL_RTT, INITIAL_RTT), 512);

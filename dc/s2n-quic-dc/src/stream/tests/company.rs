@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! How much of its window a path uses while short messages are sent beside bulk.
+
+use super::*;
+
+const ALL: u64 = 1 << 20;
+const HALF: u64 = ALL / 2;
+
+/// A path that is short, as in a rack
+fn pair() -> Pair {
+    Pair::new(Options {
+        delay: MILLISECOND / 10,
+        ..Options::default()
+    })
+}
+
+fn limit(pair: &Pair) -> u64 {
+    pair.client.metrics().window_limit
+}
+
+/// Has the client write `len` bytes to each of four streams, and the server read them
+fn bulk(pair: &mut Pair, len: usize) -> Vec<Join<io::Result<Vec<u8>>>> {
+    let streams: Vec<_> = (0..4).map(|_| pair.connect()).collect();
+    let read = |(mut client, mut server): (Stream, Stream)| {
+        pair.spawn("write", async move {
+            write_all(&mut client, &pattern(len, 1)).await
+        });
+        pair.spawn("read", async move { read_all(&mut server).await })
+    };
+    streams.into_iter().map(read).collect()
+}
+
+fn finish(pair: &mut Pair, reading: Vec<Join<io::Result<Vec<u8>>>>) {
+    for read in reading {
+        pair.block_on(read, 10 * SECOND).unwrap();
+    }
+}
+
+#[test]
+fn bulk_leaves_half_of_the_window_while_calls_are_made() {
+    let mut pair = pair();
+    let reading = bulk(&mut pair, 20_000_000);
+    pair.run_for(10 * MILLISECOND);
+    assert_eq!(limit(&pair), ALL);
+    call(&mut pair, 100, 100);
+    pair.run_for(MILLISECOND);
+    assert_eq!(limit(&pair), HALF);
+    assert!(reading.iter().all(|read| !read.is_done()));
+    finish(&mut pair, reading);
+    assert_eq!(limit(&pair), HALF);
+    // until calls are expected no more
+    pair.run_for(100 * MILLISECOND);
+    let reading = bulk(&mut pair, 5_000_000);
+    finish(&mut pair, reading);
+    assert_eq!(limit(&pair), ALL);
+}
+
+#[test]
+fn messages_of_an_old_stream_count_as_calls_do() {
+    let mut pair = pair();
+    let (mut talks, _listens) = pair.connect();
+    assert_eq!(write_now(&mut talks, &[1; 100]), 100);
+    let reading = bulk(&mut pair, 20_000_000);
+    pair.run_for(10 * MILLISECOND);
+    assert_eq!(limit(&pair), ALL, "it was alone");
+    assert_eq!(write_now(&mut talks, &[2; 100]), 100);
+    pair.run_for(MILLISECOND);
+    assert_eq!(limit(&pair), HALF);
+    finish(&mut pair, reading);
+}
+
+#[test]
+fn what_is_left_of_bulk_is_no_message() {
+    let mut pair = pair();
+    let (mut first, mut reads) = pair.connect();
+    assert!(write_now(&mut first, &pattern(50_000, 1)) > 0);
+    pair.spawn("read", async move { read_all(&mut reads).await });
+    let reading = bulk(&mut pair, 20_000_000);
+    pair.run_for(10 * MILLISECOND);
+    assert_eq!(limit(&pair), ALL, "to announce a stream is none");
+    assert_eq!(write_now(&mut first, &[2; 100]), 100);
+    pair.run_for(MILLISECOND);
+    assert_eq!(limit(&pair), ALL);
+    assert!(reading.iter().all(|read| !read.is_done()));
+    finish(&mut pair, reading);
+}
