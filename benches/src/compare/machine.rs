@@ -5,6 +5,7 @@
 //! The one rule: what cannot be read is "unknown"; nothing is guessed.
 
 use crate::buffers;
+use s2n_quic_dc_perf::runtime::EVENT_INTERVAL;
 use std::{fs, thread};
 
 /// Names and values, for people.
@@ -22,7 +23,9 @@ pub fn describe() -> Vec<(String, String)> {
         ("kernel", kernel.map(|kernel| kernel.trim().to_owned())),
         (
             "threads",
-            cores.map(|cores| format!("{cores} tokio workers, unless a system says otherwise")),
+            cores.map(|cores| {
+                format!("{cores} tokio workers that look at sockets every {EVENT_INTERVAL} turns, unless a system says otherwise")
+            }),
         ),
         (
             "socket buffers",
