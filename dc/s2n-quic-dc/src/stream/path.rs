@@ -21,7 +21,7 @@ use s2n_quic_core::{
     recovery::{
         congestion::Signal,
         reordering::Thresholds,
-        window::{is_little, FlowId, Window},
+        window::{FlowId, Window},
     },
     time::Timestamp,
 };
@@ -65,7 +65,7 @@ pub(crate) struct Demand {
     pub(crate) bytes: u64,
     /// Nothing was sent yet
     pub(crate) is_opening: bool,
-    /// Nothing is on the way, and it has only ever wanted a little at once: it converses
+    /// It is short, nothing is on the way, and no more was ever written at once: it converses
     pub(crate) is_message: bool,
 }
 
@@ -198,7 +198,7 @@ impl Path {
         }
         let (turn, limit) = (state.control.turn(), state.control.window());
         let is_beside_bulk = state.window.outstanding() > limit / 2;
-        if demand.is_message && is_little(want, turn) && is_beside_bulk {
+        if demand.is_message && is_beside_bulk {
             state.control.on_message(now);
         }
         let bytes = state.window.take(flow, want, turn, limit);

@@ -290,15 +290,11 @@ impl<W> Window<W> {
     }
 }
 
-/// Whether who wants so much asks for little, beside a quantum
-pub fn is_little(want: u64, quantum: u64) -> bool {
-    want <= quantum / LITTLE
-}
-
-/// By how much `want` bytes may exceed the window: nothing, unless they are little, and twice as many fit
+/// By how much `want` bytes may exceed the window: nothing, unless they are little beside a quantum, and twice as many fit
 fn overdraft(want: u64, quantum: u64, limit: u64) -> u64 {
     let overdraft = limit / OVERDRAFT;
-    if is_little(want, quantum) && want <= overdraft / 2 {
+    let is_little = want <= (overdraft / 2).min(quantum / LITTLE);
+    if is_little {
         overdraft
     } else {
         0

@@ -22,8 +22,8 @@ use crate::{
 use core::task::{Context, Poll};
 use s2n_quic_core::{buffer::reader, time::Timestamp};
 
-/// Bytes that are wanted at once by who converses, at the most
-const MESSAGE: u64 = 1 << 14;
+/// Bytes that are written at once by who converses, at the most
+const MESSAGE: usize = 1 << 14;
 
 /// One batch of one write
 pub(super) struct Turn<'a> {
@@ -96,12 +96,14 @@ impl Turn<'_> {
         // crumbs of a turn go back: small batches halve the throughput
         if allowance.bytes <= want.min(allowance.batch) / 2 {
             let turn = queue::window_for(credit, datagram_len, batches);
-            send.is_bulk |= turn > MESSAGE;
+            // the peer's credit may be as small as a message at first
+            let written = buf.buffered_len();
+            send.is_bulk |= written > MESSAGE;
             let demand = Demand {
                 bytes: turn - allowance.bytes,
                 is_opening: send.is_opening(),
                 // one without bytes announces a stream, and says nothing about it
-                is_message: credit > 0 && !send.is_bulk && send.unacknowledged == 0,
+                is_message: written > 0 && !send.is_bulk && send.unacknowledged == 0,
             };
             if demand.is_opening {
                 shared.speak();

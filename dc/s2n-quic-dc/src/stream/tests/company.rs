@@ -9,10 +9,14 @@ const HALF: u64 = ALL / 2;
 
 /// A path that is short, as in a rack
 fn pair() -> Pair {
-    Pair::new(Options {
+    Pair::new(options())
+}
+
+fn options() -> Options {
+    Options {
         delay: MILLISECOND / 10,
         ..Options::default()
-    })
+    }
 }
 
 fn limit(pair: &Pair) -> u64 {
@@ -72,14 +76,26 @@ fn messages_of_an_old_stream_count_as_calls_do() {
 
 #[test]
 fn what_is_left_of_bulk_is_no_message() {
-    let mut pair = pair();
+    // nor is what a server takes at first
+    let mut pair = Pair::new(Options {
+        agreed: Agreement {
+            initial_window: 10_000,
+            ..Agreement::default()
+        },
+        ..options()
+    });
     let (mut first, mut reads) = pair.connect();
+    let opening = pair.open();
+    let mut late = pair.block_on(opening, SECOND).unwrap();
     assert!(write_now(&mut first, &pattern(50_000, 1)) > 0);
     pair.spawn("read", async move { read_all(&mut reads).await });
     let reading = bulk(&mut pair, 20_000_000);
     pair.run_for(10 * MILLISECOND);
     assert_eq!(limit(&pair), ALL, "to announce a stream is none");
+    let outstanding = pair.client.metrics().window_outstanding;
+    assert!(outstanding > HALF, "{outstanding}");
     assert_eq!(write_now(&mut first, &[2; 100]), 100);
+    assert_eq!(write_now(&mut late, &[3; 50_000]), 10_000);
     pair.run_for(MILLISECOND);
     assert_eq!(limit(&pair), ALL);
     assert!(reading.iter().all(|read| !read.is_done()));

@@ -6,8 +6,8 @@
 //! pruning its oldest item, and the last consumer prunes what it leaves behind.
 //!
 //! All state is under one lock, which is held for a few moves of pointers: wakers are called and items are pruned
-//! after it is released. A producer calls the waker itself, once it has nothing better to do. The published crate's deque is not used because it loses what it holds when it closes, and the
-//! item of a push that comes too late.
+//! after it is released. A producer calls the waker itself, once it has nothing better to do. The published crate's
+//! deque is not used because it loses what it holds when it closes, and the item of a push that comes too late.
 
 use super::{Closed, Flavor};
 use parking_lot::Mutex;
