@@ -14,6 +14,9 @@
 //! take: bulk that does something else between two turns neither waits nor holds, the shares would be too large, and once bulk is behind the
 //! time by more than a quantum, somebody new comes after bulk.
 //!
+//! New bulk has no such lead: it comes after all who wait. Of ten thousand uploads, each would have its first turn before any had its second
+//! one, and all would be open at once.
+//!
 //! Who asks for little, and would be next in line, does not wait for bulk to come back: it may exceed the window by a sixteenth. It is charged like
 //! everybody else, so that those who ask again and again get behind bulk, and wait with it.
 //!
@@ -177,9 +180,12 @@ impl<W> Window<W> {
     /// A flow that waits already keeps its place, and the newer token is the one kept.
     pub fn wait(&mut self, id: FlowId, want: u64, quantum: u64, token: W) {
         let floor = self.floor(quantum);
+        let last = self.waiting.last().map_or(floor, |place| place.tag);
         let Some(flow) = &mut self.flows[id.0 as usize] else {
             return;
         };
+        let is_new_bulk = flow.finish == 0 && want > quantum / LITTLE;
+        let floor = if is_new_bulk { floor.max(last) } else { floor };
         let place = match &flow.wait {
             Wait::InLine { place, .. } => *place,
             // it is served already

@@ -266,6 +266,20 @@ fn one_who_asks_for_little_is_next_although_bulk_pauses() {
 }
 
 #[test]
+fn new_bulk_comes_after_all_who_wait_and_a_new_message_before_them() {
+    let mut window = Window::default();
+    let flows: Vec<_> = (0..10).map(|_| window.insert()).collect();
+    busy(&mut window, &flows);
+    let (bulk, small) = (window.insert(), window.insert());
+    window.wait(bulk, QUANTUM, QUANTUM, 10);
+    window.wait(small, 100, QUANTUM, 11);
+    let limit = 100 * QUANTUM;
+    let order: Vec<_> = core::iter::from_fn(|| window.grant(QUANTUM, limit, at(0))).collect();
+    assert!(order.len() > 4, "{order:?}");
+    assert_eq!((order[0], order[order.len() - 1]), (11, 10), "{order:?}");
+}
+
+#[test]
 fn a_turn_is_not_little_however_large_the_window_is() {
     let mut window = Window::<()>::default();
     let (bulk, small) = (window.insert(), window.insert());
