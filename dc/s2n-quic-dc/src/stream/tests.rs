@@ -64,6 +64,18 @@ async fn write_all(stream: &mut Stream, bytes: &[u8]) -> io::Result<()> {
     stream.write_all_from_fin(&mut bytes).await.map(drop)
 }
 
+/// Has the client write `len` bytes to each of four streams, and the server read them
+fn bulk(pair: &mut Pair, len: usize) -> Vec<Join<io::Result<Vec<u8>>>> {
+    let streams: Vec<_> = (0..4).map(|_| pair.connect()).collect();
+    let read = |(mut client, mut server): (Stream, Stream)| {
+        pair.spawn("write", async move {
+            write_all(&mut client, &pattern(len, 1)).await
+        });
+        pair.spawn("read", async move { read_all(&mut server).await })
+    };
+    streams.into_iter().map(read).collect()
+}
+
 /// Has the application at one end write `bytes` and read to the end, both at once
 fn exchange(pair: &mut Pair, stream: Stream, bytes: Vec<u8>) -> Join<io::Result<Vec<u8>>> {
     let (mut reader, mut writer) = stream.into_split();

@@ -72,6 +72,13 @@ struct Flow<W> {
     wait: Wait<W>,
 }
 
+impl<W> Flow<W> {
+    /// It has had nothing yet
+    fn is_new(&self) -> bool {
+        self.finish == 0
+    }
+}
+
 #[derive(Debug)]
 enum Wait<W> {
     /// For nothing
@@ -163,7 +170,7 @@ impl<W> Window<W> {
                 taken
             }
         };
-        let is_new = flow.finish == 0;
+        let is_new = flow.is_new();
         let start = flow.finish.max(floor);
         flow.finish = start + taken;
         self.virtual_time = self.virtual_time.max(start);
@@ -180,20 +187,22 @@ impl<W> Window<W> {
     /// A flow that waits already keeps its place, and the newer token is the one kept.
     pub fn wait(&mut self, id: FlowId, want: u64, quantum: u64, token: W) {
         let floor = self.floor(quantum);
-        let last = self.waiting.last().map_or(floor, |place| place.tag);
         let Some(flow) = &mut self.flows[id.0 as usize] else {
             return;
         };
-        let is_new_bulk = flow.finish == 0 && want > quantum / LITTLE;
-        let floor = if is_new_bulk { floor.max(last) } else { floor };
         let place = match &flow.wait {
             Wait::InLine { place, .. } => *place,
             // it is served already
             Wait::Granted { .. } => return,
             Wait::No => {
                 self.next_ticket += 1;
+                let is_new_bulk = flow.is_new() && !is_little(want, quantum);
+                let least = match self.waiting.last() {
+                    Some(last) if is_new_bulk => floor.max(last.tag),
+                    _ => floor,
+                };
                 let place = Place {
-                    tag: flow.finish.max(floor),
+                    tag: flow.finish.max(least),
                     ticket: self.next_ticket,
                     flow: id.0,
                 };
@@ -296,11 +305,15 @@ impl<W> Window<W> {
     }
 }
 
+/// Whether `want` bytes are little beside a quantum
+fn is_little(want: u64, quantum: u64) -> bool {
+    want <= quantum / LITTLE
+}
+
 /// By how much `want` bytes may exceed the window: nothing, unless they are little beside a quantum, and twice as many fit
 fn overdraft(want: u64, quantum: u64, limit: u64) -> u64 {
     let overdraft = limit / OVERDRAFT;
-    let is_little = want <= (overdraft / 2).min(quantum / LITTLE);
-    if is_little {
+    if is_little(want, quantum) && want <= overdraft / 2 {
         overdraft
     } else {
         0

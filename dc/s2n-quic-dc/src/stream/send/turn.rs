@@ -71,8 +71,9 @@ impl Turn<'_> {
             send.transmit_end(shared, now);
             return Poll::Ready(Ok(0));
         }
+        let written = buf.buffered_len();
         let credit = loop {
-            match send.flow.available(buf.buffered_len() as u64) {
+            match send.flow.available(written as u64) {
                 Ok(credit) => break credit as usize,
                 Err(Blocked::Pending) => {
                     send.block(Blocked::Pending, cx.waker());
@@ -97,7 +98,6 @@ impl Turn<'_> {
         if allowance.bytes <= want.min(allowance.batch) / 2 {
             let turn = queue::window_for(credit, datagram_len, batches);
             // the peer's credit may be as small as a message at first
-            let written = buf.buffered_len();
             send.is_bulk |= written > MESSAGE;
             let demand = Demand {
                 bytes: turn - allowance.bytes,

@@ -23,18 +23,6 @@ fn limit(pair: &Pair) -> u64 {
     pair.client.metrics().window_limit
 }
 
-/// Has the client write `len` bytes to each of four streams, and the server read them
-fn bulk(pair: &mut Pair, len: usize) -> Vec<Join<io::Result<Vec<u8>>>> {
-    let streams: Vec<_> = (0..4).map(|_| pair.connect()).collect();
-    let read = |(mut client, mut server): (Stream, Stream)| {
-        pair.spawn("write", async move {
-            write_all(&mut client, &pattern(len, 1)).await
-        });
-        pair.spawn("read", async move { read_all(&mut server).await })
-    };
-    streams.into_iter().map(read).collect()
-}
-
 fn finish(pair: &mut Pair, reading: Vec<Join<io::Result<Vec<u8>>>>) {
     for read in reading {
         pair.block_on(read, 10 * SECOND).unwrap();

@@ -15,15 +15,7 @@ fn runs(sent: &[Data]) -> Vec<usize> {
 #[test]
 fn a_turn_on_a_wide_path_is_several_batches() {
     let mut pair = Pair::new(Options::default());
-    let streams: Vec<_> = (0..4).map(|_| pair.connect()).collect();
-    let mut reading = Vec::new();
-    for (mut client, mut server) in streams {
-        pair.spawn("write", async move {
-            write_all(&mut client, &pattern(20_000_000, 1)).await
-        });
-        reading.push(pair.spawn("read", async move { read_all(&mut server).await }));
-    }
-    for read in reading {
+    for read in bulk(&mut pair, 20_000_000) {
         assert_eq!(pair.block_on(read, 60 * SECOND).unwrap().len(), 20_000_000);
     }
     let sent = data_of(&pair.network.sent(Side::Client, Kind::is_first_send));
