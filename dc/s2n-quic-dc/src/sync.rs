@@ -11,3 +11,5 @@ pub mod handoff;
 pub(crate) mod patience;
 pub(crate) mod primitive;
 pub(crate) mod spares;
+#[cfg(all(test, not(loom)))]
+pub(crate) mod wakes;

@@ -12,13 +12,8 @@ mod model;
 mod trim;
 
 use super::*;
-use std::{
-    sync::{
-        atomic::{AtomicUsize, Ordering},
-        Arc as StdArc,
-    },
-    task::{Wake, Waker},
-};
+use crate::sync::wakes::Wakes;
+use std::{sync::Arc as StdArc, task::Waker};
 
 const PACKET: usize = 64;
 const BURST: usize = 256;
@@ -46,28 +41,6 @@ fn counting(pool: &Pool, len: usize) -> Filled {
         *byte = value as u8;
     }
     unfilled.fill(len).unwrap()
-}
-
-/// A waker that counts.
-#[derive(Default)]
-struct Wakes(AtomicUsize);
-
-impl Wakes {
-    fn new() -> (StdArc<Self>, Waker) {
-        let wakes = StdArc::new(Self::default());
-        let waker = Waker::from(wakes.clone());
-        (wakes, waker)
-    }
-
-    fn count(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-impl Wake for Wakes {
-    fn wake(self: StdArc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
 }
 
 #[test]

@@ -204,7 +204,7 @@ fn fifty_tasks_finish_with_two_descriptors() {
 
     struct Unpark(thread::Thread);
 
-    impl Wake for Unpark {
+    impl std::task::Wake for Unpark {
         fn wake(self: StdArc<Self>) {
             self.0.unpark();
         }

@@ -5,33 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::sync::wakes::Wakes;
 use bolero::{check, produce, TypeGenerator};
-use std::{
-    sync::atomic::{AtomicUsize, Ordering},
-    task::Wake,
-};
-
-/// A waker that counts.
-#[derive(Default)]
-struct Wakes(AtomicUsize);
-
-impl Wakes {
-    fn new() -> (Arc<Self>, Waker) {
-        let wakes = Arc::new(Self::default());
-        let waker = Waker::from(wakes.clone());
-        (wakes, waker)
-    }
-
-    fn count(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
 
 fn drain<T, S>(queue: &Queue<T, S>) -> Vec<(T, Outcome<S>)> {
     let mut out = Batch::new();

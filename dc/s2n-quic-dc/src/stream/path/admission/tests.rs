@@ -3,11 +3,16 @@
 //! Opens wait their turn, and no place is lost.
 
 use super::*;
+use crate::sync::wakes::Wakes;
 use core::task::Context;
 
 /// Polls once with a waker that does nothing
 fn poll<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
-    let mut cx = Context::from_waker(Waker::noop());
+    poll_with(future, Waker::noop())
+}
+
+fn poll_with<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Option<F::Output> {
+    let mut cx = Context::from_waker(waker);
     match Pin::new(future).poll(&mut cx) {
         Poll::Ready(output) => Some(output),
         Poll::Pending => None,
@@ -61,11 +66,79 @@ fn opens_go_on_in_the_order_in_which_they_came() {
     let mut second = admission.open();
     assert!(poll(&mut first).is_none());
     assert!(poll(&mut second).is_none());
-    drop(permits);
+    let mut late = admission.open();
+    let mut permits = permits;
+    drop(permits.pop_front());
+    assert!(poll(&mut late).is_none(), "the place is the first one's");
     assert!(poll(&mut second).is_none(), "the second may not overtake");
     assert!(poll(&mut first).is_some());
+    drop(permits);
+    assert!(poll(&mut second).is_some());
+    assert!(poll(&mut late).is_some());
+    assert_eq!(admission.depth(), (0, 0));
+}
+
+#[test]
+fn each_confirmation_wakes_another_who_waits_and_they_go_on_in_any_order() {
+    let admission = Admission::new(3);
+    let ids = Ids::default();
+    let open = || ids.open(&admission).expect("room");
+    let mut permits = [open(), open(), open()];
+    permits.iter_mut().for_each(Permit::speak);
+    let counts = [(); 4].map(|()| Wakes::new());
+    let mut waiting = [(); 4].map(|()| admission.open());
+    let woken = || counts.each_ref().map(|(wakes, _)| wakes.count());
+    for (opening, (_, waker)) in waiting.iter_mut().zip(&counts) {
+        assert!(poll_with(opening, waker).is_none());
+    }
+    for permit in permits {
+        permit.confirm().expect("somebody waits").wake();
+    }
+    assert_eq!(woken(), [1, 1, 1, 0]);
+    let mut permits = VecDeque::new();
+    for index in [1, 2, 0] {
+        let place = poll(&mut waiting[index]).expect("was given a place");
+        let mut permit = place.fill(ids.next());
+        permit.speak();
+        permits.push_back(permit);
+    }
+    assert_eq!(woken(), [1, 1, 1, 0], "no more than there is room for");
+    assert!(poll(&mut waiting[3]).is_none());
+}
+
+#[test]
+fn who_goes_away_with_a_place_that_it_was_given_leaves_it_to_the_next() {
+    let admission = Admission::new(1);
+    let ids = Ids::default();
+    let mut permit = ids.open(&admission).expect("the first");
+    permit.speak();
+    let mut first = admission.open();
+    let mut second = admission.open();
+    let (wakes, waker) = Wakes::new();
+    assert!(poll(&mut first).is_none());
+    assert!(poll_with(&mut second, &waker).is_none());
+    drop(permit.confirm());
+    assert_eq!(wakes.count(), 0);
+    drop(first);
+    assert_eq!(wakes.count(), 1);
     assert!(poll(&mut second).is_some());
     assert_eq!(admission.depth(), (0, 0));
+}
+
+#[test]
+fn those_who_stay_silent_do_not_keep_others_from_opening() {
+    let admission = Admission::new(1);
+    let ids = Ids::default();
+    let mut speaking = ids.open(&admission).expect("the first");
+    speaking.speak();
+    let mut waiting: Vec<_> = (0..3).map(|_| admission.open()).collect();
+    assert!(waiting.iter_mut().all(|opening| poll(opening).is_none()));
+    drop(speaking.confirm());
+    let silent = waiting
+        .iter_mut()
+        .map(|opening| poll(opening).expect("nobody speaks"))
+        .map(|place| place.fill(ids.next()));
+    assert_eq!(silent.collect::<Vec<_>>().len(), 3);
 }
 
 #[test]
