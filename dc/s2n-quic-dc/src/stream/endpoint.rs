@@ -18,11 +18,10 @@ use crate::{
         path::{admission::Permit, Path},
         recv, send,
         server::accept,
-        shared::{Halves, Parts, Shared},
+        shared::{Parts, Shared},
         TransportFeatures,
     },
 };
-use parking_lot::Mutex;
 use published_dc::stream::shared::Subscriber;
 use s2n_quic_core::{dc::ApplicationParams, time::Timestamp};
 use std::{
@@ -195,10 +194,6 @@ fn build<Sub: event::Subscriber>(
         },
         core.budget.holding(),
     );
-    let halves = core.spares.place(Halves {
-        send: Mutex::new(send),
-        recv: Mutex::new(recv),
-    });
     new.path.prepare(datagram_len);
     Ok(Shared::new(
         Parts {
@@ -208,7 +203,8 @@ fn build<Sub: event::Subscriber>(
             queue_id: new.queue_id,
             credentials: keys.credentials,
             control_keys,
-            halves,
+            send,
+            recv,
             address: new.address,
             application_data: new.application_data,
             permit: new.permit,

@@ -25,6 +25,7 @@ use crate::{
     sync::spares::Reused,
 };
 use core::{
+    ops::Deref,
     sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering},
     task::Waker,
     time::Duration,
@@ -84,23 +85,25 @@ pub(crate) enum Half {
     Write = 2,
 }
 
-/// Nearly all that a stream needs of memory
-pub(crate) struct Halves {
-    pub(crate) send: Mutex<send::state::State>,
-    pub(crate) recv: Mutex<recv::state::State>,
-}
-
 /// One stream
+///
+/// It is small: whoever looks after it later, and finds that it is over, keeps only this in memory until then.
 pub(crate) struct Shared {
     pub(crate) core: Arc<Core>,
+    /// Given back when the stream is dropped, and there until then
+    body: Reused<Body>,
+}
+
+/// What there is of a stream
+pub(crate) struct Body {
+    send: Mutex<send::state::State>,
+    recv: Mutex<recv::state::State>,
     pub(crate) shard: Arc<Shard>,
     pub(crate) path: Arc<Path>,
     pub(crate) flow: FlowId,
     pub(crate) queue_id: u64,
     pub(crate) credentials: Credentials,
     pub(crate) control_keys: ControlKeys,
-    /// Given back when the stream is dropped, and there until then
-    halves: Reused<Halves>,
     pub(crate) address: Address,
     pub(crate) application_data: Option<ApplicationData>,
     pub(crate) inbox: recv::shared::Inbox,
@@ -127,7 +130,8 @@ pub(crate) struct Parts {
     pub(crate) queue_id: u64,
     pub(crate) credentials: Credentials,
     pub(crate) control_keys: ControlKeys,
-    pub(crate) halves: Reused<Halves>,
+    pub(crate) send: send::state::State,
+    pub(crate) recv: recv::state::State,
     pub(crate) address: Address,
     pub(crate) application_data: Option<ApplicationData>,
     pub(crate) permit: Option<Permit>,
@@ -146,15 +150,15 @@ pub(crate) struct Received<'a> {
 impl Shared {
     pub(crate) fn new(parts: Parts, now: Timestamp) -> Arc<Self> {
         let flow = parts.path.insert_flow();
-        Arc::new(Self {
-            core: parts.core,
+        let body = parts.core.spares.place(Body {
+            send: Mutex::new(parts.send),
+            recv: Mutex::new(parts.recv),
             shard: parts.shard,
             flow,
             path: parts.path,
             queue_id: parts.queue_id,
             credentials: parts.credentials,
             control_keys: parts.control_keys,
-            halves: parts.halves,
             address: parts.address,
             application_data: parts.application_data,
             inbox: recv::shared::Inbox::default(),
@@ -166,15 +170,19 @@ impl Shared {
             armed: AtomicU64::new(DISARMED),
             closed: AtomicU8::new(0),
             is_control_deferred: AtomicBool::new(false),
+        });
+        Arc::new(Self {
+            core: parts.core,
+            body,
         })
     }
 
     pub(crate) fn send(&self) -> &Mutex<send::state::State> {
-        &self.halves.send
+        &self.body.send
     }
 
     pub(crate) fn recv(&self) -> &Mutex<recv::state::State> {
-        &self.halves.recv
+        &self.body.recv
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -363,6 +371,14 @@ impl Shared {
     }
 }
 
+impl Deref for Shared {
+    type Target = Body;
+
+    fn deref(&self) -> &Body {
+        &self.body
+    }
+}
+
 /// Schedules the stream with its worker
 impl std::task::Wake for Shared {
     fn wake(self: Arc<Self>) {
@@ -384,6 +400,6 @@ impl Drop for Shared {
         wakes.wake();
         self.path.remove_flow(self.flow, now);
         self.publish(now, Event::Closed(builder::ConnectionClosed {}));
-        self.core.spares.put(self.halves.take());
+        self.core.spares.put(self.body.take());
     }
 }

@@ -24,7 +24,7 @@ use crate::{
         metrics::WaitCounters,
         path::{self, Path, Wakes},
         recv::{self, budget::Budget},
-        shared::{Halves, Shared, MAX_SPARES},
+        shared::{Body, Shared, MAX_SPARES},
     },
     sync::{doorbell::Doorbell, spares::Spares},
 };
@@ -53,7 +53,7 @@ pub(crate) struct Core {
     /// What receive windows grow into
     pub(crate) budget: Arc<Budget>,
     /// What streams are made in
-    pub(crate) spares: Spares<Halves>,
+    pub(crate) spares: Spares<Body>,
     pub(crate) acceptor: Option<Box<dyn Acceptor>>,
     /// Ids of streams by credentials, for packets of clients that do not know their queue yet
     openings: Mutex<HashMap<Credentials, u64>>,

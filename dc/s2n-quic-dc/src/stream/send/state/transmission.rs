@@ -251,7 +251,11 @@ impl SentPackets {
 
     /// Makes room for `packets` more
     pub(crate) fn reserve(&mut self, packets: usize) {
-        self.entries.reserve(packets);
+        match self.entries.capacity() {
+            // most messages are one packet, and most streams carry one message
+            0 => self.entries.reserve_exact(packets),
+            _ => self.entries.reserve(packets),
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
