@@ -361,6 +361,8 @@ struct Group {
 
 impl Round {
     /// Adds the transmission, or gives it back when the round is full
+    ///
+    /// It joins what was last added for its destination, and may leave before what is for others.
     fn push(
         &mut self,
         transmission: Transmission,
@@ -370,24 +372,31 @@ impl Round {
         if !self.groups.is_empty() && self.bytes + extent.total_len > ROUND_BYTES {
             return Err(transmission);
         }
-        let joined = self
-            .groups
-            .last()
-            .and_then(|group| group.extent.coalesce(&extent, max_segments));
-        match (joined, self.groups.last_mut()) {
-            (Some(joined), Some(group)) => group.extent = joined,
-            _ => {
-                if self.groups.len() == ROUND_MESSAGES {
-                    return Err(transmission);
-                }
+        let is_alike = |group: &Group| group.extent.addr == extent.addr;
+        let joined = self.groups.iter().rposition(is_alike).and_then(|index| {
+            let joined = self.groups[index].extent.coalesce(&extent, max_segments)?;
+            Some((index, joined))
+        });
+        match joined {
+            Some((index, joined)) => {
+                self.groups[index].extent = joined;
+                let (_, later) = self.groups.split_at_mut(index + 1);
+                let end = later
+                    .first()
+                    .map_or(self.transmissions.len(), |next| next.start);
+                later.iter_mut().for_each(|group| group.start += 1);
+                self.transmissions.insert(end, transmission);
+            }
+            None if self.groups.len() == ROUND_MESSAGES => return Err(transmission),
+            None => {
                 self.groups.push(Group {
                     start: self.transmissions.len(),
                     extent,
                 });
+                self.transmissions.push(transmission);
             }
         }
         self.bytes += extent.total_len;
-        self.transmissions.push(transmission);
         Ok(())
     }
 

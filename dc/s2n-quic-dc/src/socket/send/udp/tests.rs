@@ -244,6 +244,51 @@ fn a_difference_in_address_mark_or_packet_length_makes_a_message_of_its_own_in_t
 }
 
 #[test]
+fn what_is_for_one_destination_leaves_together_and_in_its_order() {
+    let mut bench = Bench::new();
+    let to = |port, serial| Plan {
+        port,
+        ..Plan::new(serial)
+    };
+    let plans = [
+        to(1, 0),
+        to(2, 1),
+        to(1, 2),
+        to(3, 3),
+        // the last of its message
+        Plan {
+            last: PACKET - 1,
+            ..to(2, 4)
+        },
+        to(1, 5),
+        // not in front of the one before it
+        to(2, 6),
+        Plan {
+            ecn: NotEct,
+            ..to(1, 7)
+        },
+        to(1, 8),
+        to(2, 9),
+    ];
+    plans.into_iter().for_each(|plan| bench.submit(plan));
+    bench.run(0);
+    let calls = bench.calls();
+    let messages = [
+        vec![0, 2, 5],
+        vec![1, 4],
+        vec![3],
+        vec![6, 9],
+        vec![7],
+        vec![8],
+    ];
+    assert_eq!(calls.len(), 1);
+    assert_eq!(serials(&calls[0]), messages);
+    let sent = messages.concat().into_iter();
+    let sent: Vec<_> = sent.map(|serial| (serial, End::Sent(0))).collect();
+    assert_eq!(ends(&bench.stream), sent);
+}
+
+#[test]
 fn one_call_takes_32_destinations_and_the_next_call_goes_on() {
     let mut bench = Bench::new();
     for serial in 0..70 {

@@ -166,12 +166,16 @@ fn every_error_but_would_block_is_reported_by_its_number() {
 #[test]
 fn transmissions_that_share_a_failed_send_all_fail_and_no_other_does() {
     let mut bench = Bench::new();
+    let elsewhere = |serial| Plan {
+        port: 9,
+        ..Plan::new(serial)
+    };
     for plan in [
         Plan::new(0),
         Plan::new(1),
         alone(2),
-        Plan::new(3),
-        Plan::new(4),
+        elsewhere(3),
+        elsewhere(4),
     ] {
         bench.submit(plan);
     }

@@ -161,14 +161,15 @@ fn count_packets(wire: &[Sent]) -> HashMap<u32, usize> {
     packets
 }
 
-/// Within one priority nothing is overtaken by what was submitted later for the same time or a later one
+/// Within one priority nothing is overtaken by what was submitted later for the same destination and the same time or a later one
 fn check_order(wire: &[Sent], plans: &[(usize, Plan)]) {
     let left: Vec<u32> = wire.iter().flat_map(Sent::serials).collect();
     for (index, later) in left.iter().enumerate() {
         for earlier in &left[..index] {
             let (_, first) = plans[*earlier as usize];
             let (_, second) = plans[*later as usize];
-            let is_overtaken = first.priority == second.priority
+            let is_overtaken = first.port == second.port
+                && first.priority == second.priority
                 && second.serial < first.serial
                 && second.departure <= first.departure;
             assert!(!is_overtaken, "{first:?} left before {second:?}");
