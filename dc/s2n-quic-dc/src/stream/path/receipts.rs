@@ -18,7 +18,11 @@ use std::collections::VecDeque;
 /// How long a receipt waits for a packet: as long as a reader has time, and well below the probe timeout of any peer
 pub(crate) const PATIENCE: Duration = READER_GRACE;
 
-/// What one packet takes along; more makes packets of different lengths, which do not leave together
+/// A packet takes one receipt, and more only of those that have waited for so long: packets of one length leave together, and where one takes all,
+/// those behind it have none. A few that wait always are enough for each to have one.
+const HURRY: Duration = Duration::from_micros(PATIENCE.as_micros() as u64 / 4);
+
+/// What one packet takes along
 pub(crate) type Taken = SmallVec<[Receipt; 4]>;
 
 /// An answer that has arrived
@@ -82,11 +86,14 @@ impl Receipts {
             let Some((left, entry)) = state.queue.front() else {
                 break;
             };
-            let age = now.saturating_duration_since(*left).as_micros();
+            let age = now.saturating_duration_since(*left);
+            if !taken.is_empty() && age < HURRY {
+                break;
+            }
             let receipt = Receipt {
                 queue_id: entry.remote_queue_id,
                 key_id: entry.key_id,
-                age: u16::try_from(age).unwrap_or(u16::MAX),
+                age: u16::try_from(age.as_micros()).unwrap_or(u16::MAX),
             };
             let Some(rest) = room.checked_sub(receipt.encoding_size()) else {
                 break;
@@ -177,18 +184,32 @@ mod tests {
                 Left::Refused
             );
         }
-        let first = receipts.take(ROOM, at(300));
+        let first = receipts.take(ROOM, at(500));
         assert_eq!(queues(&first), [1, 2, 3, 4]);
         assert_eq!(
             first.iter().map(|receipt| receipt.age).collect::<Vec<_>>(),
-            [99, 98, 97, 96]
+            [299, 298, 297, 296]
         );
         assert_eq!(first[0].key_id.as_u64(), 1001);
         let len = first[0].encoding_size();
-        assert!(receipts.take(len - 1, at(310)).is_empty());
-        assert_eq!(queues(&receipts.take(2 * len, at(320))), [5, 6]);
-        assert_eq!(queues(&receipts.take(ROOM, at(330))), [7, 8, 9]);
-        assert!(receipts.take(ROOM, at(340)).is_empty());
+        assert!(receipts.take(len - 1, at(510)).is_empty());
+        assert_eq!(queues(&receipts.take(2 * len, at(520))), [5, 6]);
+        assert_eq!(queues(&receipts.take(ROOM, at(530))), [7, 8, 9]);
+        assert!(receipts.take(ROOM, at(540)).is_empty());
+    }
+
+    #[test]
+    fn each_packet_takes_one_unless_they_have_waited() {
+        let receipts = busy();
+        for n in 1..=6 {
+            let _ = receipts.leave(entry(n), at(190 + 10 * u64::from(n)));
+        }
+        assert_eq!(queues(&receipts.take(ROOM, at(260))), [1]);
+        assert_eq!(queues(&receipts.take(ROOM, at(459))), [2]);
+        // the last of them for 250 µs
+        assert_eq!(queues(&receipts.take(ROOM, at(480))), [3, 4]);
+        assert_eq!(queues(&receipts.take(ROOM, at(490))), [5]);
+        assert_eq!(queues(&receipts.take(ROOM, at(491))), [6]);
     }
 
     #[test]
