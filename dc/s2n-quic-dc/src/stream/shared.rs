@@ -42,7 +42,7 @@ mod timers;
 /// Every packet ends with a tag of this many bytes
 pub(crate) const TAG_LEN: usize = 16;
 
-/// Streams whose memory is kept for the next ones: calls end and begin by turns, and this is a megabyte
+/// Streams whose memory is kept for the next ones: calls end and begin by turns, and this is half a megabyte
 pub(crate) const MAX_SPARES: usize = 256;
 
 /// No deadline is armed
