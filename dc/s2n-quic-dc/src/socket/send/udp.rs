@@ -372,15 +372,15 @@ impl Round {
         if !self.groups.is_empty() && self.bytes + extent.total_len > ROUND_BYTES {
             return Err(transmission);
         }
-        let is_alike = |group: &Group| group.extent.addr == extent.addr;
-        let joined = self.groups.iter().rposition(is_alike).and_then(|index| {
+        let goes_there = |group: &Group| group.extent.addr == extent.addr;
+        let joined = self.groups.iter().rposition(goes_there).and_then(|index| {
             let joined = self.groups[index].extent.coalesce(&extent, max_segments)?;
             Some((index, joined))
         });
         match joined {
             Some((index, joined)) => {
                 self.groups[index].extent = joined;
-                let (_, later) = self.groups.split_at_mut(index + 1);
+                let later = &mut self.groups[index + 1..];
                 let end = later
                     .first()
                     .map_or(self.transmissions.len(), |next| next.start);

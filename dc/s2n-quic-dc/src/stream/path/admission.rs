@@ -174,21 +174,13 @@ impl State {
 
     /// The place that the open with this ticket was given
     fn collect(&mut self, ticket: u64) -> Option<u64> {
-        let mut granted = self.granted.iter();
-        let index = granted.position(|(granted, _)| *granted == ticket)?;
+        let index = find(&self.granted, ticket)?;
         self.granted.remove(index).map(|(_, least)| least)
-    }
-
-    /// Where in the queue the open with this ticket is
-    fn waiting(&self, ticket: u64) -> Option<usize> {
-        self.waiters
-            .binary_search_by_key(&ticket, |(ticket, _)| *ticket)
-            .ok()
     }
 
     /// Joins the queue, or stays where it is
     fn wait(&mut self, ticket: &mut Option<u64>, waker: &Waker) {
-        match ticket.and_then(|ticket| self.waiting(ticket)) {
+        match ticket.and_then(|ticket| find(&self.waiters, ticket)) {
             Some(index) => self.waiters[index].1.clone_from(waker),
             None => {
                 self.waiters.push_back((self.next_ticket, waker.clone()));
@@ -197,6 +189,13 @@ impl State {
             }
         }
     }
+}
+
+/// Where in a queue, which is in the order of the tickets, the open with this ticket is
+fn find<T>(queue: &VecDeque<(u64, T)>, ticket: u64) -> Option<usize> {
+    queue
+        .binary_search_by_key(&ticket, |(ticket, _)| *ticket)
+        .ok()
 }
 
 pub(crate) struct Opening {
@@ -242,7 +241,7 @@ impl Drop for Opening {
         let waker = self.admission.0.change(|state| {
             if let Some(least) = state.collect(ticket) {
                 state.end_taking(least);
-            } else if let Some(index) = state.waiting(ticket) {
+            } else if let Some(index) = find(&state.waiters, ticket) {
                 state.waiters.remove(index);
             }
         });

@@ -32,6 +32,13 @@ impl Ids {
     fn open(&self, admission: &Admission) -> Option<Permit> {
         poll(&mut admission.open()).map(|place| place.fill(self.next()))
     }
+
+    /// Opens the first stream, and has it say something
+    fn speak(&self, admission: &Admission) -> Permit {
+        let mut permit = self.open(admission).expect("the first");
+        permit.speak();
+        permit
+    }
 }
 
 fn fill(admission: &Admission, ids: &Ids) -> VecDeque<Permit> {
@@ -110,8 +117,7 @@ fn each_confirmation_wakes_another_who_waits_and_they_go_on_in_any_order() {
 fn who_goes_away_with_a_place_that_it_was_given_leaves_it_to_the_next() {
     let admission = Admission::new(1);
     let ids = Ids::default();
-    let mut permit = ids.open(&admission).expect("the first");
-    permit.speak();
+    let permit = ids.speak(&admission);
     let mut first = admission.open();
     let mut second = admission.open();
     let (wakes, waker) = Wakes::new();
@@ -129,8 +135,7 @@ fn who_goes_away_with_a_place_that_it_was_given_leaves_it_to_the_next() {
 fn those_who_stay_silent_do_not_keep_others_from_opening() {
     let admission = Admission::new(1);
     let ids = Ids::default();
-    let mut speaking = ids.open(&admission).expect("the first");
-    speaking.speak();
+    let speaking = ids.speak(&admission);
     let mut waiting: Vec<_> = (0..3).map(|_| admission.open()).collect();
     assert!(waiting.iter_mut().all(|opening| poll(opening).is_none()));
     drop(speaking.confirm());
@@ -213,8 +218,7 @@ fn only_streams_that_have_something_to_say_count() {
 fn a_higher_limit_lets_those_go_on_who_wait() {
     let admission = Admission::new(1);
     let ids = Ids::default();
-    let mut permit = ids.open(&admission).expect("the first");
-    permit.speak();
+    let _permit = ids.speak(&admission);
     let mut second = admission.open();
     let mut third = admission.open();
     assert!(poll(&mut second).is_none());
