@@ -144,7 +144,6 @@ impl State {
                 .with_storage(batch.payload, ends_here)
                 .map_err(|_| Error::new(ErrorKind::PayloadTooLarge))?;
             record = self.records.reserve();
-            self.stream.reserve(packets);
             let mut reader = reader.with_read_limit(limit);
             while made < packets && (made == 0 || !reader.buffer_is_empty()) {
                 let offset = reader.current_offset();
@@ -216,9 +215,11 @@ impl State {
             }),
         );
         let payload_len = (self.reader.current_offset() - start).as_u64();
-        for (number, info) in self.stream.iter_from(first) {
-            if let Content::Data(data) = info.content {
-                publish_transmitted(shared, number, &data, info.packet_len, false, now);
+        if shared.events.are_heard() {
+            for (number, info) in self.stream.iter_from(first) {
+                if let Content::Data(data) = info.content {
+                    publish_transmitted(shared, number, &data, info.packet_len, false, now);
+                }
             }
         }
         shared.counters().packets_sent.add(made as u64);

@@ -360,17 +360,18 @@ impl State {
 
     /// Gives up everything that is outstanding; a completion that comes later finds its record and settles it
     pub(crate) fn clear(&mut self, shared: &Shared, now: Timestamp) {
-        let mut infos = Vec::new();
-        self.stream
-            .remove_range(0, u64::MAX, |_, info| infos.push(info));
-        self.recovery
-            .remove_range(0, u64::MAX, |_, info| infos.push(info));
-        for info in infos {
-            self.discard(info, shared, now);
+        let mut held = 0;
+        for packets in [&mut self.stream, &mut self.recovery] {
+            packets.remove_range(0, u64::MAX, |part| {
+                held += part.held();
+                self.records.settle_all(part.record(), part.len());
+            });
         }
         for (_, bytes) in core::mem::take(&mut self.retransmissions) {
-            self.wakes
-                .append(shared.path.release(u64::from(bytes), now));
+            held += u64::from(bytes);
+        }
+        if held > 0 {
+            self.wakes.append(shared.path.release(held, now));
         }
         for packet in self.lost.take() {
             self.records.settle(packet.data.origin);

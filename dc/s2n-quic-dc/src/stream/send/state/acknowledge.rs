@@ -6,7 +6,7 @@
 
 use super::{
     lost::LostPacket,
-    transmission::{Content, Info, SentPackets},
+    transmission::{Content, Info, Part, SentPackets},
     Phase, State,
 };
 use crate::{
@@ -162,9 +162,9 @@ impl State {
         let mut largest = None;
         for (start, end) in ranges {
             let largest = *largest.get_or_insert(end);
-            packets.remove_range(start, end, |number, info| {
-                acknowledged.largest_is_new |= number == largest;
-                self.on_packet_acknowledged(number, info, space, acknowledged, shared, now);
+            packets.remove_range(start, end, |part| {
+                acknowledged.largest_is_new |= part.contains(largest);
+                self.on_packets_acknowledged(&part, space, acknowledged, shared, now);
             });
             if space == Space::Stream && !self.lost.is_empty() {
                 self.lost.take_range(start, end, &mut late);
@@ -203,57 +203,75 @@ impl State {
         self.records.settle(packet.data.origin);
     }
 
-    fn on_packet_acknowledged(
+    fn on_packets_acknowledged(
         &mut self,
-        number: u64,
-        info: Info,
+        part: &Part,
         space: Space,
         acknowledged: &mut Acknowledged,
         shared: &Shared,
         now: Timestamp,
     ) {
-        let departed = self.records.departed(info.record);
-        acknowledged.bytes += u64::from(info.packet_len);
-        acknowledged.released += u64::from(info.held);
+        let departed = self.records.departed(part.record());
+        acknowledged.bytes += part.bytes();
+        acknowledged.released += part.held();
         if let Some(departed) = departed {
             let newest = loss::Newest {
-                sequence: info.sequence,
+                sequence: part.newest(),
                 departed: departed.time,
             };
-            let is_newer = |known: &(loss::Newest, Departed)| known.0.sequence < info.sequence;
+            let is_newer = |known: &(loss::Newest, Departed)| known.0.sequence < newest.sequence;
             if acknowledged.newest.as_ref().is_none_or(is_newer) {
                 acknowledged.newest = Some((newest, departed));
             }
         }
-        if let Content::Data(data) = info.content {
-            if self.records.acknowledge(&data) {
-                self.unacknowledged -= 1;
-                acknowledged.data_bytes += u64::from(data.payload_len);
-            }
-            // each copy carries it as well
-            if let Some((carrier, has_arrived)) = &mut self.piggyback {
-                *has_arrived |= *carrier == data.number;
-            }
-            if space == Space::Recovery {
-                // the first send is superseded; its bytes leave the account without a verdict on the network
-                if let Some(first) = self.stream.remove(data.number) {
-                    self.discard(first, shared, now);
-                }
-            }
-            shared.publish(
-                now,
-                Event::PacketAcked(builder::StreamPacketAcked {
-                    packet_len: usize::from(info.packet_len),
-                    payload_len: usize::from(data.payload_len),
-                    packet_number: number,
-                    stream_offset: data.offset,
-                    time_sent: event_time(departed, now),
-                    lifetime: lifetime(departed, now),
-                    is_retransmission: space == Space::Recovery,
-                }),
-            );
+        if let Some((origin, segments)) = part.segments() {
+            let news = self.records.acknowledge_all(origin, segments);
+            self.unacknowledged -= u64::from(news.count_ones());
+            acknowledged.data_bytes += part.payload_len(news);
         }
-        self.records.settle(info.record);
+        if space == Space::Recovery || self.piggyback.is_some() || shared.events.are_heard() {
+            for (number, info) in part.iter() {
+                self.on_packet_acknowledged(number, &info, space, departed, shared, now);
+            }
+        }
+        self.records.settle_all(part.record(), part.len());
+    }
+
+    /// What there is to each packet besides
+    fn on_packet_acknowledged(
+        &mut self,
+        number: u64,
+        info: &Info,
+        space: Space,
+        departed: Option<Departed>,
+        shared: &Shared,
+        now: Timestamp,
+    ) {
+        let Content::Data(data) = info.content else {
+            return;
+        };
+        // each copy carries it as well
+        if let Some((carrier, has_arrived)) = &mut self.piggyback {
+            *has_arrived |= *carrier == data.number;
+        }
+        if space == Space::Recovery {
+            // the first send is superseded; its bytes leave the account without a verdict on the network
+            if let Some(first) = self.stream.remove(data.number) {
+                self.discard(first, shared, now);
+            }
+        }
+        shared.publish(
+            now,
+            Event::PacketAcked(builder::StreamPacketAcked {
+                packet_len: usize::from(info.packet_len),
+                payload_len: usize::from(data.payload_len),
+                packet_number: number,
+                stream_offset: data.offset,
+                time_sent: event_time(departed, now),
+                lifetime: lifetime(departed, now),
+                is_retransmission: space == Space::Recovery,
+            }),
+        );
     }
 
     /// Draws the consequences of what a control packet acknowledged
@@ -306,6 +324,7 @@ impl State {
         let mut superseded = Vec::new();
         let records = &self.records;
         self.recovery.remove_if(
+            |_| true,
             |_, info| match &info.content {
                 Content::Data(data) => records.is_acknowledged(data),
                 Content::Probe => false,

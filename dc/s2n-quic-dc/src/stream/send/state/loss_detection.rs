@@ -28,7 +28,8 @@ impl State {
         }
         let thresholds = shared.path.loss_thresholds();
         let mut next_deadline = None;
-        let lost = self.take_if(|info, departed| {
+        let is_older = |info: &Info| info.sequence < newest.sequence;
+        let lost = self.take_if(is_older, |info, departed| {
             match loss::detect(info.sequence, departed.time, newest, thresholds, now) {
                 loss::Outcome::Lost => true,
                 loss::Outcome::NotLostYet(deadline) => {
@@ -44,8 +45,12 @@ impl State {
         }
     }
 
-    /// Takes out what has left and `f` says
-    fn take_if(&mut self, mut f: impl FnMut(&Info, Departed) -> bool) -> Vec<(Space, u64, Info)> {
+    /// Takes out what has left and `f` says, of transmissions of which `may_be` does so by their first packets
+    fn take_if(
+        &mut self,
+        may_be: impl Fn(&Info) -> bool,
+        mut f: impl FnMut(&Info, Departed) -> bool,
+    ) -> Vec<(Space, u64, Info)> {
         let mut taken = Vec::new();
         for (space, packets) in [
             (Space::Stream, &mut self.stream),
@@ -53,6 +58,7 @@ impl State {
         ] {
             let records = &self.records;
             packets.remove_if(
+                &may_be,
                 |_, info| {
                     let departed = records.departed(info.record);
                     departed.is_some_and(|departed| f(info, departed))
@@ -65,7 +71,7 @@ impl State {
 
     /// Everything that has left is lost: later packets of other streams have arrived
     pub(super) fn on_overtaken(&mut self, shared: &Shared, now: Timestamp) {
-        let lost = self.take_if(|_, _| true);
+        let lost = self.take_if(|_| true, |_, _| true);
         for (space, number, info) in lost {
             self.on_packet_lost(space, number, info, shared, now);
         }

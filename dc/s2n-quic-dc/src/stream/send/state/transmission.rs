@@ -10,18 +10,17 @@
 
 use crate::{msg::send::Message, stream::path::Departed};
 use smallvec::SmallVec;
-use std::collections::VecDeque;
 
-/// Packets that a stream keeps room for while none is outstanding. A batch has more: of thousands of streams only a few have one on its way,
-/// and those should find memory that others have just used.
-const KEPT_CAPACITY: usize = 8;
+mod packets;
+
+pub(crate) use packets::{Part, SentPackets};
 
 /// Names a transmission of this stream; the token of its completion
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecordId(u32);
 
 /// One packet that was handed to the wheel
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Info {
     /// The order in which packets were made, over both number spaces
     pub(crate) sequence: u64,
@@ -164,27 +163,38 @@ impl Records {
 
     /// Notes that the peer has the bytes; true the first time
     pub(crate) fn acknowledge(&mut self, data: &Data) -> bool {
-        let bit = 1 << data.segment;
-        let Some(record) = self.get_mut(data.origin) else {
-            return false;
+        self.acknowledge_all(data.origin, 1 << data.segment) != 0
+    }
+
+    /// Notes that the peer has the bytes of these segments, a bit each. Returns those that it was not known to have.
+    pub(crate) fn acknowledge_all(&mut self, origin: RecordId, segments: u64) -> u64 {
+        let Some(record) = self.get_mut(origin) else {
+            return 0;
         };
-        if record.acknowledged & bit != 0 {
-            return false;
+        let news = segments & !record.acknowledged;
+        if news == 0 {
+            return 0;
         }
-        record.acknowledged |= bit;
-        record.unacknowledged = record.unacknowledged.saturating_sub(1);
+        record.acknowledged |= news;
+        let count = news.count_ones() as u8;
+        record.unacknowledged = record.unacknowledged.saturating_sub(count);
         if record.unacknowledged == 0 {
             // the descriptor goes home as soon as the last packet is acknowledged
             record.message = None;
         }
-        self.reap(data.origin);
-        true
+        self.reap(origin);
+        news
     }
 
     /// An info that named the record has left its map
     pub(crate) fn settle(&mut self, id: RecordId) {
+        self.settle_all(id, 1);
+    }
+
+    /// So many infos that named the record have left their map
+    pub(crate) fn settle_all(&mut self, id: RecordId, infos: u8) {
         if let Some(record) = self.get_mut(id) {
-            record.infos = record.infos.saturating_sub(1);
+            record.infos = record.infos.saturating_sub(infos);
         }
         self.reap(id);
     }
@@ -227,128 +237,6 @@ impl Records {
         match self.slots.get_mut(id.0 as usize)? {
             Slot::Taken(record) => Some(record),
             Slot::Free(_) => None,
-        }
-    }
-}
-
-/// Unsettled packets of one number space, in order of number
-///
-/// A sorted ring with holes: lookups are binary searches, and the cost follows the entries that are alive, not the
-/// distance between the lowest and the highest number.
-#[derive(Debug, Default)]
-pub(crate) struct SentPackets {
-    entries: VecDeque<(u64, Option<Info>)>,
-    alive: usize,
-}
-
-impl SentPackets {
-    /// `number` is larger than all before
-    pub(crate) fn push(&mut self, number: u64, info: Info) {
-        debug_assert!(self.entries.back().is_none_or(|(last, _)| *last < number));
-        self.entries.push_back((number, Some(info)));
-        self.alive += 1;
-    }
-
-    /// Makes room for `packets` more
-    pub(crate) fn reserve(&mut self, packets: usize) {
-        match self.entries.capacity() {
-            // most messages are one packet, and most streams carry one message
-            0 => self.entries.reserve_exact(packets),
-            _ => self.entries.reserve(packets),
-        }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.alive == 0
-    }
-
-    /// The one that was made last
-    pub(crate) fn newest(&self) -> Option<&Info> {
-        // there is no hole at the end
-        self.entries.back()?.1.as_ref()
-    }
-
-    pub(crate) fn remove(&mut self, number: u64) -> Option<Info> {
-        let index = self.index_of(number);
-        let (found, info) = self.entries.get_mut(index)?;
-        if *found != number {
-            return None;
-        }
-        let info = info.take()?;
-        self.alive -= 1;
-        self.trim();
-        Some(info)
-    }
-
-    /// Takes every packet with a number in the range out, lowest first
-    pub(crate) fn remove_range(&mut self, start: u64, end: u64, mut f: impl FnMut(u64, Info)) {
-        let mut index = self.index_of(start);
-        while let Some((number, info)) = self.entries.get_mut(index) {
-            if *number > end {
-                break;
-            }
-            if let Some(info) = info.take() {
-                self.alive -= 1;
-                f(*number, info);
-            }
-            index += 1;
-        }
-        self.trim();
-    }
-
-    /// Takes out what `f` says
-    pub(crate) fn remove_if(
-        &mut self,
-        mut f: impl FnMut(u64, &Info) -> bool,
-        mut removed: impl FnMut(u64, Info),
-    ) {
-        for (number, entry) in &mut self.entries {
-            if entry.as_ref().is_some_and(|info| f(*number, info)) {
-                if let Some(info) = entry.take() {
-                    self.alive -= 1;
-                    removed(*number, info);
-                }
-            }
-        }
-        self.trim();
-    }
-
-    /// Takes the window from all of them, and returns how much it was
-    pub(crate) fn take_held(&mut self) -> u64 {
-        let infos = self
-            .entries
-            .iter_mut()
-            .filter_map(|(_, info)| info.as_mut());
-        infos
-            .map(|info| u64::from(core::mem::take(&mut info.held)))
-            .sum()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Info)> {
-        self.iter_from(0)
-    }
-
-    /// Those with at least this number
-    pub(crate) fn iter_from(&self, number: u64) -> impl Iterator<Item = (u64, &Info)> {
-        self.entries
-            .range(self.index_of(number)..)
-            .filter_map(|(number, info)| Some((*number, info.as_ref()?)))
-    }
-
-    fn index_of(&self, number: u64) -> usize {
-        self.entries.partition_point(|(n, _)| *n < number)
-    }
-
-    /// Drops holes at both ends; holes in the middle are at most as many as packets were sent since the oldest one alive
-    fn trim(&mut self) {
-        while self.entries.front().is_some_and(|(_, info)| info.is_none()) {
-            self.entries.pop_front();
-        }
-        while self.entries.back().is_some_and(|(_, info)| info.is_none()) {
-            self.entries.pop_back();
-        }
-        if self.entries.is_empty() && self.entries.capacity() > KEPT_CAPACITY {
-            self.entries = VecDeque::new();
         }
     }
 }
