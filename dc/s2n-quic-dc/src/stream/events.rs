@@ -53,7 +53,7 @@ pub(crate) enum Event {
 pub(crate) trait Events: Send + Sync {
     fn publish(&self, now: Timestamp, event: Event);
 
-    /// False if nobody listens: what would only be read from the clock to be published need not be
+    /// False if nobody listens: what would only be made to be published need not be
     fn are_heard(&self) -> bool;
 
     /// The next key of the sender; the published key types publish the event themselves

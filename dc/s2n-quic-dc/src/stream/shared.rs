@@ -110,6 +110,8 @@ pub(crate) struct Body {
     /// Set until the peer has confirmed the key id
     pub(crate) permit: Mutex<Option<Permit>>,
     pub(crate) events: Arc<dyn Events>,
+    /// Somebody listens: each packet has events, and nobody else should pay for them
+    pub(crate) is_heard: bool,
     pub(crate) datagram_len: u16,
     pub(crate) idle_timeout: Duration,
     /// Microseconds of the clock at which the peer was last heard
@@ -163,6 +165,7 @@ impl Shared {
             application_data: parts.application_data,
             inbox: recv::shared::Inbox::default(),
             permit: Mutex::new(parts.permit),
+            is_heard: parts.events.are_heard(),
             events: parts.events,
             datagram_len: parts.datagram_len,
             idle_timeout: parts.idle_timeout,
@@ -205,8 +208,11 @@ impl Shared {
         usize::from(self.datagram_len)
     }
 
-    pub(crate) fn publish(&self, now: Timestamp, event: Event) {
-        self.events.publish(now, event);
+    /// Publishes what `event` makes, which is nothing if nobody listens
+    pub(crate) fn publish(&self, now: Timestamp, event: impl FnOnce() -> Event) {
+        if self.is_heard {
+            self.events.publish(now, event());
+        }
     }
 
     /// `NotConnected` once the application has let go of both halves
@@ -237,12 +243,11 @@ impl Shared {
         self.on_heard(now);
         if !self.address.is_confirmed() {
             if !self.address.on_authenticated(remote, source_queue_id) {
-                self.publish(
-                    now,
+                self.publish(now, || {
                     Event::HandshakePacketRejected(builder::StreamHandshakePacketRejected {
                         reason: builder::StreamHandshakePacketRejectedReason::InvalidQueueId,
-                    }),
-                );
+                    })
+                });
             }
             if let Some(permit) = self.permit.lock().take() {
                 wakes.push(permit.confirm());
@@ -399,7 +404,7 @@ impl Drop for Shared {
         drop(send);
         wakes.wake();
         self.path.remove_flow(self.flow, now);
-        self.publish(now, Event::Closed(builder::ConnectionClosed {}));
+        self.publish(now, || Event::Closed(builder::ConnectionClosed {}));
         self.core.spares.put(self.body.take());
     }
 }

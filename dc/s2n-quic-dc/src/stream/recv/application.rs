@@ -175,7 +175,7 @@ impl<Sub: event::Subscriber> Reader<Sub> {
 
     fn publish(&self, result: &Poll<io::Result<usize>>, capacity: usize, start: Timestamp) {
         let shared = &self.handle.shared;
-        if !shared.events.are_heard() {
+        if !shared.is_heard {
             return;
         }
         let now = shared.now();
@@ -202,7 +202,7 @@ impl<Sub: event::Subscriber> Reader<Sub> {
                 processing_duration,
             }),
         };
-        shared.publish(now, event);
+        shared.publish(now, || event);
     }
 }
 
@@ -243,10 +243,9 @@ impl<Sub: event::Subscriber> Drop for Reader<Sub> {
             recv.take_wakes()
         };
         wakes.wake();
-        shared.publish(
-            now,
-            Event::ReadShutdown(builder::StreamReadShutdown { background: false }),
-        );
+        shared.publish(now, || {
+            Event::ReadShutdown(builder::StreamReadShutdown { background: false })
+        });
         shared.close_half(Half::Read);
         shared.settle(now);
     }

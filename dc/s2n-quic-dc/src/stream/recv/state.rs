@@ -293,10 +293,9 @@ impl State {
         self.phase = Phase::Failed { error };
         self.repeat = None;
         self.is_control_due = false;
-        shared.publish(
-            now,
-            Event::ReceiverErrored(builder::StreamReceiverErrored { error, source }),
-        );
+        shared.publish(now, || {
+            Event::ReceiverErrored(builder::StreamReceiverErrored { error, source })
+        });
         self.wakes.append(shared.inbox.wake_reader());
     }
 

@@ -79,7 +79,7 @@ fn next_train(recv: &mut State, shared: &Arc<Shared>, now: Timestamp) -> Option<
     if recv.backlog.is_empty() {
         let taken = shared.inbox.take(&mut recv.backlog);
         recv.backlog_since = taken.since;
-        shared.publish(now, socket_event(&recv.backlog));
+        shared.publish(now, || socket_event(&recv.backlog));
         if let Some((error, at)) = taken.failure {
             recv.on_peer_gone(error, shared, at);
         }

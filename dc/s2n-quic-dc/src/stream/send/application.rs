@@ -176,7 +176,7 @@ impl<Sub: event::Subscriber> Writer<Sub> {
         let is_last = is_fin && buf.buffer_is_empty();
         let end = match (&result, is_last) {
             (Poll::Ready(_), false) => shared.now(),
-            _ if shared.events.are_heard() => shared.now(),
+            _ if shared.is_heard => shared.now(),
             _ => start,
         };
         if result.is_ready() {
@@ -303,13 +303,12 @@ impl<Sub: event::Subscriber> Writer<Sub> {
         drop(send);
         shared.transmit_deferred_control(now, &mut wakes);
         wakes.wake();
-        shared.publish(
-            now,
+        shared.publish(now, || {
             Event::WriteShutdown(builder::StreamWriteShutdown {
                 buffer_len: 0,
                 background: false,
-            }),
-        );
+            })
+        });
         shared.arm_send(timeout);
         Ok(())
     }
@@ -323,6 +322,9 @@ impl<Sub: event::Subscriber> Writer<Sub> {
         now: Timestamp,
     ) {
         let shared = &self.handle.shared;
+        if !shared.is_heard {
+            return;
+        }
         let processing_duration = now.saturating_duration_since(start);
         let event = match result {
             Poll::Ready(Ok(committed_len)) if is_fin && *committed_len == provided_len => {
@@ -349,7 +351,7 @@ impl<Sub: event::Subscriber> Writer<Sub> {
                 processing_duration,
             }),
         };
-        shared.publish(now, event);
+        shared.publish(now, || event);
     }
 }
 

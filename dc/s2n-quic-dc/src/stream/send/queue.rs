@@ -189,7 +189,7 @@ impl State {
                 made += 1;
                 self.stream.push(
                     number,
-                    Info {
+                    &Info {
                         sequence: self.numbers.next_sequence(),
                         record,
                         content: Content::Data(data),
@@ -208,14 +208,13 @@ impl State {
             return Err(Error::new(ErrorKind::PacketBufferTooSmall));
         };
 
-        shared.publish(
-            now,
+        shared.publish(now, || {
             Event::WriteAllocated(builder::StreamWriteAllocated {
                 allocated_len: message.payload().len(),
-            }),
-        );
+            })
+        });
         let payload_len = (self.reader.current_offset() - start).as_u64();
-        if shared.events.are_heard() {
+        if shared.is_heard {
             for (number, info) in self.stream.iter_from(first) {
                 if let Content::Data(data) = info.content {
                     publish_transmitted(shared, number, &data, info.packet_len, false, now);
@@ -320,8 +319,7 @@ fn publish_transmitted(
     is_retransmission: bool,
     now: Timestamp,
 ) {
-    shared.publish(
-        now,
+    shared.publish(now, || {
         Event::PacketTransmitted(builder::StreamPacketTransmitted {
             packet_len: usize::from(packet_len),
             payload_len: usize::from(data.payload_len),
@@ -329,8 +327,8 @@ fn publish_transmitted(
             stream_offset: data.offset,
             is_fin: data.is_fin,
             is_retransmission,
-        }),
-    );
+        })
+    });
 }
 
 fn varint(value: u64) -> Result<VarInt, Error> {

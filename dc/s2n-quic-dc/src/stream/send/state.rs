@@ -208,10 +208,9 @@ impl State {
                 // refused by the socket, or the worker is gone: what was in it is recovered like any loss
                 Outcome::Failed { .. } | Outcome::Cancelled => Departed { time: shared.now() },
             };
-            shared.publish(
-                departed.time,
-                socket_event(&completion.outcome, completion.token.len as usize),
-            );
+            shared.publish(departed.time, || {
+                socket_event(&completion.outcome, completion.token.len as usize)
+            });
             if let Some(record) = completion.token.record {
                 self.records.on_departed(record, departed);
             }
@@ -329,10 +328,9 @@ impl State {
         // data that nobody will read is not sent; what says so is
         self.completions.abandon();
         self.phase = Phase::Failed { error };
-        shared.publish(
-            now,
-            Event::SenderErrored(builder::StreamSenderErrored { error, source }),
-        );
+        shared.publish(now, || {
+            Event::SenderErrored(builder::StreamSenderErrored { error, source })
+        });
     }
 
     fn is_over(&self) -> bool {

@@ -82,15 +82,14 @@ pub(crate) fn on_control_packet(
         .control_keys
         .verify(packet.header(), packet.auth_tag())
         .is_ok();
-    shared.publish(
-        now,
+    shared.publish(now, || {
         Event::ControlPacketReceived(builder::StreamControlPacketReceived {
             packet_len: packet.total_len(),
             control_data_len: packet.control_data().len(),
             packet_number: packet.packet_number().as_u64(),
             is_authenticated,
-        }),
-    );
+        })
+    });
     if !is_authenticated {
         shared.counters().dropped.unauthenticated.add(1);
         return Wakes::default();

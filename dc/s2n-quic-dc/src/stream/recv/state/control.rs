@@ -250,14 +250,13 @@ impl State {
         let acknowledges = core::mem::take(&mut self.unanswered) > 0;
         let is_news = self.remember(number);
         self.plan_repetition(is_news, acknowledges, shared, now);
-        shared.publish(
-            now,
+        shared.publish(now, || {
             Event::ControlPacketTransmitted(builder::StreamControlPacketTransmitted {
                 packet_len: sealed.packet_len,
                 control_data_len: sealed.frames_len,
                 packet_number: number,
-            }),
-        );
+            })
+        });
         shared.counters().control_packets.add(1);
         let ticket = self.completions.ticket(Token {
             record: None,

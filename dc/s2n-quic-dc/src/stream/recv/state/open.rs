@@ -49,7 +49,7 @@ impl State {
             }));
         }
         let meta = Meta::of(&packet);
-        shared.publish(now, Event::PacketReceived(meta.received()));
+        shared.publish(now, || Event::PacketReceived(meta.received()));
 
         if self.ranges(&meta).contains(meta.number) {
             if packet
@@ -103,10 +103,9 @@ impl State {
             shared.path.note_loss();
         }
         if meta.payload_len > 0 && !is_new {
-            shared.publish(
-                now,
-                Event::PacketSpuriouslyRetransmitted(meta.spuriously_retransmitted()),
-            );
+            shared.publish(now, || {
+                Event::PacketSpuriouslyRetransmitted(meta.spuriously_retransmitted())
+            });
         }
 
         shared.on_authenticated(
@@ -218,14 +217,13 @@ impl State {
             written.map_err(Error::from_buffer)?;
         }
         if meta.payload_len > 0 {
-            shared.publish(
-                now,
+            shared.publish(now, || {
                 Event::DecryptPacket(builder::StreamDecryptPacket {
                     decrypted_in_place: !is_direct,
                     forced_copy: if is_direct { 0 } else { meta.payload_len },
                     required_application_buffer: if is_direct { meta.payload_len } else { 0 },
-                }),
-            );
+                })
+            });
         }
         Ok(())
     }

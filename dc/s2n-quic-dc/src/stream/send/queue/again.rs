@@ -117,7 +117,7 @@ impl State {
         self.records.fill(record, None, 1);
         self.recovery.push(
             number,
-            Info {
+            &Info {
                 sequence: self.numbers.next_sequence(),
                 record,
                 content: Content::Data(data),
@@ -214,7 +214,7 @@ impl State {
         shared.path.take_unchecked(packet_len as u64);
         self.recovery.push(
             number,
-            Info {
+            &Info {
                 sequence: self.numbers.next_sequence(),
                 record,
                 content: Content::Probe,

@@ -69,13 +69,12 @@ impl State {
                 Ok(FrameMut::MaxData(frame)) => {
                     let increase = self.flow.on_max_data(frame.maximum_data.as_u64());
                     if increase > 0 {
-                        shared.publish(
-                            now,
+                        shared.publish(now, || {
                             Event::MaxDataReceived(builder::StreamMaxDataReceived {
                                 increase,
                                 new_max_data: self.flow.max_data(),
-                            }),
-                        );
+                            })
+                        });
                     }
                 }
                 Ok(FrameMut::ConnectionClose(close)) => {
@@ -229,7 +228,7 @@ impl State {
             self.unacknowledged -= u64::from(news.count_ones());
             acknowledged.data_bytes += part.payload_len(news);
         }
-        if space == Space::Recovery || self.piggyback.is_some() || shared.events.are_heard() {
+        if space == Space::Recovery || self.piggyback.is_some() || shared.is_heard {
             for (number, info) in part.iter() {
                 self.on_packet_acknowledged(number, &info, space, departed, shared, now);
             }
@@ -260,8 +259,7 @@ impl State {
                 self.discard(first, shared, now);
             }
         }
-        shared.publish(
-            now,
+        shared.publish(now, || {
             Event::PacketAcked(builder::StreamPacketAcked {
                 packet_len: usize::from(info.packet_len),
                 payload_len: usize::from(data.payload_len),
@@ -270,8 +268,8 @@ impl State {
                 time_sent: event_time(departed, now),
                 lifetime: lifetime(departed, now),
                 is_retransmission: space == Space::Recovery,
-            }),
-        );
+            })
+        });
     }
 
     /// Draws the consequences of what a control packet acknowledged

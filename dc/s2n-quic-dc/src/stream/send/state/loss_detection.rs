@@ -124,8 +124,7 @@ impl State {
             // a copy that arrives late says little about the network, because its first send may have arrived as well
             (Space::Recovery, _) | (Space::Stream, None) => self.records.settle(info.record),
         }
-        shared.publish(
-            now,
+        shared.publish(now, || {
             Event::PacketLost(builder::StreamPacketLost {
                 packet_len: usize::from(info.packet_len),
                 payload_len: usize::from(data.payload_len),
@@ -134,8 +133,8 @@ impl State {
                 time_sent: event_time(departed, now),
                 lifetime: lifetime(departed, now),
                 is_retransmission: space == Space::Recovery,
-            }),
-        );
+            })
+        });
         self.retransmissions.push_back((data, info.held));
     }
 }

@@ -96,16 +96,21 @@ impl Run {
 
     /// Takes a packet in; false if it is not the next one
     fn extend(&mut self, number: u64, info: &Info) -> bool {
-        let segment = match &self.first.content {
-            Content::Data(data) => data.segment,
-            Content::Probe => 0,
+        let (Content::Data(first), Content::Data(data)) = (&self.first.content, &info.content)
+        else {
+            return false;
         };
-        let index = self.count;
-        let has_room = u32::from(segment) + u32::from(index) < u64::BITS;
-        let is_next = has_room
-            && number == self.number + u64::from(index)
+        let index = u64::from(self.count);
+        let segment = u64::from(first.segment) + index;
+        let is_next = number == self.number + index
+            && segment < u64::from(u64::BITS)
             && self.last == self.first.shape()
-            && *info == self.first.nth(index, info.shape());
+            && info.record == self.first.record
+            && info.sequence == self.first.sequence + index
+            && data.origin == first.origin
+            && u64::from(data.segment) == segment
+            && data.number == first.number + index
+            && data.offset == first.offset + index * u64::from(first.payload_len);
         if is_next {
             self.last = info.shape();
             self.count += 1;
@@ -242,10 +247,10 @@ impl Part {
 
 impl SentPackets {
     /// `number` is larger than all before
-    pub(crate) fn push(&mut self, number: u64, info: Info) {
+    pub(crate) fn push(&mut self, number: u64, info: &Info) {
         if let Some(last) = self.runs.back_mut() {
             debug_assert!(last.end() <= number);
-            if last.extend(number, &info) {
+            if last.extend(number, info) {
                 return;
             }
         }
@@ -253,7 +258,7 @@ impl SentPackets {
             // most streams carry one message
             self.runs.reserve_exact(1);
         }
-        self.runs.push_back(Run::new(number, info));
+        self.runs.push_back(Run::new(number, *info));
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -117,7 +117,7 @@ impl Model {
         if matches!(change, Change::Probe) {
             info.content = Content::Probe;
         }
-        self.packets.push(number, info);
+        self.packets.push(number, &info);
         self.map.insert(number, info);
         self.next = number + 1;
     }
@@ -267,7 +267,7 @@ fn packets_behave_as_an_ordered_map() {
 fn a_packet_comes_out_once() {
     let mut packets = SentPackets::default();
     for number in [3, 4, 9, 10] {
-        packets.push(number, info(number));
+        packets.push(number, &info(number));
     }
     assert_eq!(packets.remove(9).map(|info| info.sequence), Some(9));
     for gone_or_never_sent in [9, 2, 5, 11] {
@@ -287,7 +287,7 @@ fn a_packet_comes_out_once() {
 fn a_range_includes_both_ends_and_may_reach_beyond_all_numbers() {
     let mut packets = SentPackets::default();
     for number in 10..20 {
-        packets.push(number, info(number));
+        packets.push(number, &info(number));
     }
     let mut removed = Vec::new();
     packets.remove_range(12, 14, |part| removed.extend(numbers(&part)));
