@@ -8,7 +8,7 @@
 use crate::{
     exchange::BadHeader,
     pattern::{Fault, Pattern, Verifier, MAX_CHUNK},
-    transport::{self, write_all, Stream},
+    transport::{self, Stream},
 };
 use std::{cell::RefCell, future::poll_fn, io, task::Poll};
 
@@ -78,29 +78,22 @@ pub(super) async fn send<S: Stream>(
     mut on_bytes: impl FnMut(u64) + Send,
 ) -> Result<(), Failure> {
     // the prefix shares a packet with the data behind it
-    let len = take(length, MAX_CHUNK);
-    let mut sent = len as u64;
-    let mut left = prefix.len() as u64;
-    let first = [prefix, pattern.bytes(0, len)];
-    let write = write_all(stream, first, is_fin && sent == length, |bytes| {
-        let of_prefix = left.min(bytes);
-        left -= of_prefix;
-        on_bytes(bytes - of_prefix);
-    });
-    write.await.map_err(Failure::Write)?;
-    while sent < length {
+    let (mut prefix, mut sent) = (prefix, 0);
+    loop {
+        // As much as there is each time, and not first what was not taken the last time: whoever sends full batches would send that as a small one.
         let len = take(length - sent, MAX_CHUNK);
-        let chunk = pattern.bytes(sent, len);
-        sent += len as u64;
-        let write = write_all(
-            stream,
-            [chunk, &[]],
-            is_fin && sent == length,
-            &mut on_bytes,
-        );
-        write.await.map_err(Failure::Write)?;
+        let is_last = is_fin && sent + len as u64 == length;
+        let write = stream.write([prefix, pattern.bytes(sent, len)], is_last);
+        let taken = write.await.map_err(Failure::Write)?;
+        let of_prefix = taken.min(prefix.len());
+        prefix = &prefix[of_prefix..];
+        let bytes = (taken - of_prefix) as u64;
+        sent += bytes;
+        on_bytes(bytes);
+        if prefix.is_empty() && sent == length {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 /// How much of a stream [`receive`] reads.
