@@ -275,15 +275,14 @@ impl<Sub: event::Subscriber> Writer<Sub> {
     /// Says that nothing follows. Returns at once; what was written, and the end, are retransmitted in the background until
     /// the peer has them. A second call does nothing.
     pub fn shutdown(&mut self) -> io::Result<()> {
-        self.finish(false)
+        self.finish(false, self.handle.shared.now())
     }
 
-    fn finish(&mut self, is_drop: bool) -> io::Result<()> {
+    fn finish(&mut self, is_drop: bool, now: Timestamp) -> io::Result<()> {
         if core::mem::replace(&mut self.is_shut_down, true) {
             return Ok(());
         }
         let shared = &self.handle.shared;
-        let now = shared.now();
         // a write that was given up keeps its place in line until here
         self.waiter.cancel();
         shared.path.cancel(shared.flow, now).wake();
@@ -405,8 +404,8 @@ impl<Sub: event::Subscriber> fmt::Debug for Writer<Sub> {
 impl<Sub: event::Subscriber> Drop for Writer<Sub> {
     fn drop(&mut self) {
         let shared = &self.handle.shared;
+        let now = shared.now();
         if std::thread::panicking() {
-            let now = shared.now();
             let error = Error::new(ErrorKind::ApplicationError {
                 error: s2n_quic_core::varint::VarInt::from_u8(1).into(),
             });
@@ -416,10 +415,10 @@ impl<Sub: event::Subscriber> Drop for Writer<Sub> {
             drop(send);
             wakes.wake();
         } else {
-            let _ = self.finish(true);
+            let _ = self.finish(true, now);
         }
         let shared = &self.handle.shared;
         shared.close_half(Half::Write);
-        shared.settle(shared.now());
+        shared.settle(now);
     }
 }
