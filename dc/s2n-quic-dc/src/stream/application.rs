@@ -80,8 +80,10 @@ pub struct Stream<Sub: event::Subscriber> {
 
 impl<Sub: event::Subscriber> Stream<Sub> {
     pub(crate) fn new(handle: Handle<Sub>) -> Self {
+        let mut read = Reader::new(handle.clone());
+        read.set_has_writer(true);
         Self {
-            read: Reader::new(handle.clone()),
+            read,
             write: Writer::new(handle),
         }
     }
@@ -178,7 +180,8 @@ impl<Sub: event::Subscriber> Stream<Sub> {
     }
 
     /// Both halves, each to be used and dropped on its own
-    pub fn into_split(self) -> (Reader<Sub>, Writer<Sub>) {
+    pub fn into_split(mut self) -> (Reader<Sub>, Writer<Sub>) {
+        self.read.set_has_writer(false);
         (self.read, self.write)
     }
 

@@ -32,6 +32,10 @@ pub struct Reader<Sub: event::Subscriber> {
     handle: Handle<Sub>,
     read_mode: ReadMode,
     ack_mode: AckMode,
+    /// Every byte and the end have been read
+    is_finished: bool,
+    /// The writer is dropped after it, and settles the stream for both
+    has_writer: bool,
 }
 
 impl<Sub: event::Subscriber> Reader<Sub> {
@@ -40,7 +44,14 @@ impl<Sub: event::Subscriber> Reader<Sub> {
             handle,
             read_mode: ReadMode::UntilFull,
             ack_mode: AckMode::default(),
+            is_finished: false,
+            has_writer: false,
         }
+    }
+
+    /// Whether it is dropped together with the writer, and before it
+    pub(crate) fn set_has_writer(&mut self, has_writer: bool) {
+        self.has_writer = has_writer;
     }
 
     /// The peer's address. `NotConnected` once both halves are closed.
@@ -111,7 +122,13 @@ impl<Sub: event::Subscriber> Reader<Sub> {
         cx: &mut Context<'_>,
         out_buf: &mut S,
     ) -> Poll<io::Result<usize>> {
-        let start = self.handle.shared.now();
+        let shared = &self.handle.shared;
+        if self.is_finished && !shared.is_heard {
+            // the read before has said and set all that there is to
+            shared.close_half(Half::Read);
+            return Poll::Ready(Ok(0));
+        }
+        let start = shared.now();
         let capacity = out_buf.remaining_capacity();
         let result = self.poll_read(cx, out_buf, start);
         self.publish(&result, capacity, start);
@@ -164,6 +181,7 @@ impl<Sub: event::Subscriber> Reader<Sub> {
             true => Timeout::Idle,
             false => recv.next_timeout(shared, now),
         };
+        self.is_finished = recv.is_finished();
         let wakes = recv.take_wakes();
         drop(recv);
         wakes.wake();
@@ -247,6 +265,8 @@ impl<Sub: event::Subscriber> Drop for Reader<Sub> {
             Event::ReadShutdown(builder::StreamReadShutdown { background: false })
         });
         shared.close_half(Half::Read);
-        shared.settle(now);
+        if !self.has_writer {
+            shared.settle(now);
+        }
     }
 }

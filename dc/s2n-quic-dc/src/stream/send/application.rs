@@ -405,7 +405,8 @@ impl<Sub: event::Subscriber> Drop for Writer<Sub> {
     fn drop(&mut self) {
         let shared = &self.handle.shared;
         let now = shared.now();
-        if std::thread::panicking() {
+        let is_panicking = std::thread::panicking();
+        if is_panicking {
             let error = Error::new(ErrorKind::ApplicationError {
                 error: s2n_quic_core::varint::VarInt::from_u8(1).into(),
             });
@@ -419,6 +420,9 @@ impl<Sub: event::Subscriber> Drop for Writer<Sub> {
         }
         let shared = &self.handle.shared;
         shared.close_half(Half::Write);
-        shared.settle(now);
+        // else the timer is set for all that was written
+        if is_panicking || shared.is_let_go() {
+            shared.settle(now);
+        }
     }
 }

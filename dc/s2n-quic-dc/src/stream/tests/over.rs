@@ -44,6 +44,36 @@ fn a_stream_that_is_over_keeps_no_state_and_answers_for_a_while() {
 }
 
 #[test]
+fn the_half_that_is_dropped_last_lets_the_stream_go() {
+    for reader_is_first in [true, false] {
+        let mut pair = Pair::new(Options::default());
+        let (mut client, mut server) = pair.connect();
+        let streams = watch(&pair, 1);
+        pair.block_on(write_all(&mut client, b"all"), SECOND)
+            .unwrap();
+        let read = pair.block_on(read_all(&mut server), SECOND).unwrap();
+        assert_eq!(read, b"all");
+        // which the client does not read
+        pair.block_on(write_all(&mut server, b"all"), SECOND)
+            .unwrap();
+        pair.run_for(100 * MILLISECOND);
+        let (reader, writer) = client.into_split();
+        if reader_is_first {
+            drop(reader);
+            pair.run_for(MILLISECOND);
+            drop(writer);
+        } else {
+            drop(writer);
+            pair.run_for(MILLISECOND);
+            drop(reader);
+        }
+        drop(server);
+        pair.settle();
+        assert!(streams.iter().all(|stream| stream.upgrade().is_none()));
+    }
+}
+
+#[test]
 fn a_peer_that_has_not_heard_the_last_acknowledgement_is_answered() {
     let mut pair = Pair::new(Options::default());
     let (mut client, streams) = over_at_the_server_only(&mut pair);
