@@ -4,6 +4,7 @@
 
 pub mod application;
 pub(crate) mod budget;
+mod buffer;
 pub(crate) mod lingering;
 mod ranges;
 pub(crate) mod shared;

@@ -5,7 +5,7 @@
 //! The one rule: a packet is acknowledged only after it was authenticated and its payload accepted. What is dropped before that is sent
 //! again by the peer.
 
-use super::{budget::Holding, ranges::Ranges, shared::Incoming, window::Window};
+use super::{budget::Holding, buffer::Buffer, ranges::Ranges, shared::Incoming, window::Window};
 use crate::{
     event::builder,
     path::secret::open::Application as Opener,
@@ -24,7 +24,7 @@ use crate::{
 };
 use core::time::Duration;
 use s2n_quic_core::{
-    buffer::{writer, Reassembler},
+    buffer::writer,
     endpoint::Location,
     frame::{self, ack::EcnCounts},
     time::Timestamp,
@@ -45,7 +45,7 @@ const MAX_CLOSE_ATTEMPTS: u8 = 6;
 pub(crate) struct State {
     phase: Phase,
     opener: Opener,
-    reassembler: Reassembler,
+    pub(super) buffer: Buffer,
     window: Window,
     /// One past the last byte that was received
     highest: u64,
@@ -122,7 +122,7 @@ impl State {
         Self {
             phase: Phase::Open,
             opener,
-            reassembler: Reassembler::new(),
+            buffer: Buffer::default(),
             window: Window::new(limits.window, limits.agreed, holding),
             highest: 0,
             stream: Ranges::default(),
@@ -161,17 +161,12 @@ impl State {
 
     /// Bytes that are in order and were not taken yet
     pub(crate) fn buffered_len(&self) -> usize {
-        self.reassembler.len()
+        self.buffer.len()
     }
 
     /// Moves what is in order into `dest`
     pub(crate) fn read<B: writer::Storage>(&mut self, dest: &mut B) {
-        while dest.has_remaining_capacity() {
-            match self.reassembler.pop_watermarked(dest.remaining_capacity()) {
-                Some(chunk) => dest.put_bytes_mut(chunk),
-                None => return,
-            }
-        }
+        self.buffer.read(dest);
     }
 
     /// To be called after the application has taken something: moves the window and notices the end
@@ -179,15 +174,15 @@ impl State {
         if !matches!(self.phase, Phase::Open) {
             return;
         }
-        let consumed = self.reassembler.consumed_len();
-        if self.window.on_consumed(consumed, now) && self.reassembler.final_size().is_none() {
+        let consumed = self.buffer.consumed_len();
+        if self.window.on_consumed(consumed, now) && self.buffer.final_size().is_none() {
             self.is_control_due = true;
         }
         self.try_finish(shared, now);
     }
 
     fn try_finish(&mut self, shared: &Shared, now: Timestamp) {
-        let is_done = self.reassembler.is_reading_complete();
+        let is_done = self.buffer.is_reading_complete();
         match &mut self.phase {
             Phase::Open if is_done => {
                 self.phase = Phase::TimeWait {
@@ -208,12 +203,12 @@ impl State {
 
     /// Every byte up to the final offset was received; what the application has not taken is buffered
     pub(crate) fn has_all(&self) -> bool {
-        self.reassembler.is_writing_complete()
+        self.buffer.is_writing_complete()
     }
 
     /// The application has taken every byte
     pub(crate) fn is_finished(&self) -> bool {
-        self.reassembler.is_reading_complete()
+        self.buffer.is_reading_complete()
     }
 
     /// The error that a read gets once the bytes before it are taken; none after the peer's end has arrived
@@ -305,10 +300,7 @@ impl State {
         self.window.close();
         if self.has_all() {
             // nobody takes the rest any more: the half is finished, and answers for a while
-            let unread = self.reassembler.len();
-            if let Ok(unread) = VarInt::try_from(unread) {
-                let _ = self.reassembler.skip(unread);
-            }
+            self.buffer.discard();
             self.try_finish(shared, now);
             return;
         }
@@ -324,7 +316,7 @@ impl State {
             error: VarInt::from_u8(number).into(),
         });
         self.on_local_error(error, code, shared, now);
-        self.reassembler.reset();
+        self.buffer.reset();
     }
 
     /// The timers of this half; the idle timer is the stream's
@@ -356,6 +348,9 @@ impl State {
         }
         if !self.backlog.is_empty() || !shared.inbox.is_empty() {
             let since = self.unopened_since(shared).unwrap_or(now);
+            return Timeout::At(since + super::worker::READER_GRACE);
+        }
+        if let Some(since) = self.buffer.kept_since() {
             return Timeout::At(since + super::worker::READER_GRACE);
         }
         match self.phase {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Opens what is in the inbox: for the reader, straight into its buffer, or for the socket worker, into the reassembler.
+//! Opens what is in the inbox: for the reader, straight into its buffer, or for the socket worker, into the stream's.
 //!
 //! The one rule: whoever opens packets also sends the acknowledgement of all of them, once, before letting go of the lock.
 
@@ -49,17 +49,9 @@ pub(super) fn open_packets<B: writer::Storage>(
         let Some(mut train) = next_train(recv, shared, now) else {
             break;
         };
-        let (remote, ecn) = (train.remote, train.ecn);
-        while !is_over {
-            let Some(bytes) = train.packets.first_mut() else {
-                break;
-            };
+        while !is_over && !train.packets.is_empty() {
             let before = dest.remaining_capacity();
-            let received = Received { bytes, remote, ecn };
-            if let Err(error) = recv.on_packet(received, dest, shared, now) {
-                note_dropped(&error, shared);
-            }
-            train.packets.advance(1);
+            open_next(recv, &mut train, false, dest, shared, now);
             count += 1;
             let is_once = matches!(mode, ReadMode::Once) && dest.remaining_capacity() < before;
             if !is_once {
@@ -72,6 +64,33 @@ pub(super) fn open_packets<B: writer::Storage>(
         }
     }
     count
+}
+
+/// Opens the first packet of `train` and takes it off
+fn open_next<B: writer::Storage>(
+    recv: &mut State,
+    train: &mut Incoming,
+    may_stay: bool,
+    dest: &mut B,
+    shared: &Arc<Shared>,
+    now: Timestamp,
+) {
+    let (remote, ecn) = (train.remote, train.ecn);
+    let Some(bytes) = train.packets.first_mut() else {
+        return;
+    };
+    let received = Received { bytes, remote, ecn };
+    match recv.on_packet(received, may_stay, dest, shared, now) {
+        Ok(Some(payload)) => {
+            if let Some(segment) = train.packets.next() {
+                recv.buffer.keep(segment, payload, now);
+            }
+            return;
+        }
+        Ok(None) => {}
+        Err(error) => note_dropped(&error, shared),
+    }
+    train.packets.advance(1);
 }
 
 /// The packets that came first of those that are not opened
@@ -148,6 +167,9 @@ fn drain_locked(
     if scope.includes(recv.unopened_since(shared), now) {
         open_all(&mut recv, shared, now);
     }
+    if scope.includes(recv.buffer.kept_since(), now) {
+        recv.buffer.copy_kept();
+    }
     recv.transmit_control(shared, now);
     let has = (recv.buffered_len(), recv.has_all());
     let is_news = has != had || recv.error().is_some();
@@ -161,11 +183,17 @@ fn drain_locked(
     }
 }
 
-/// Opens the first packet of a stream that nobody else knows of yet; the application is about to get it.
+/// Opens the first packet of a stream that nobody else knows of yet; the application is about to get it, and finds the payload where it is.
 /// Returns whether the packet has authenticated.
 pub(crate) fn open_first(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes) -> bool {
     let mut recv = shared.recv().lock();
-    open_all(&mut recv, shared, now);
+    if let Some(mut train) = next_train(&mut recv, shared, now) {
+        let nowhere = &mut writer::storage::Empty;
+        open_next(&mut recv, &mut train, true, nowhere, shared, now);
+        if !train.packets.is_empty() {
+            recv.backlog.push_front(train);
+        }
+    }
     // whoever opens the stream arms its timer
     let _ = recv.transmit_or_defer_control(shared, now);
     wakes.append(recv.take_wakes());

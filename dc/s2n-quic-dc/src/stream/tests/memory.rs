@@ -63,6 +63,40 @@ fn small_packets_do_not_pin_a_burst() {
 }
 
 #[test]
+fn a_request_stays_where_it_was_received_for_a_moment_only() {
+    let mut pair = Pair::new(Options {
+        joins: false,
+        ..Options::default()
+    });
+    let packet_len = pair.client.core.pool.config().packet_len;
+    let open = pair.open();
+    let mut client = pair.block_on(open, SECOND).unwrap();
+    let sent = poll_once(client.write_all_from_fin(&mut &b"request"[..]));
+    assert!(matches!(sent, Poll::Ready(Ok(7))));
+    let accept = pair.accept();
+    let mut server = pair.block_on(accept, SECOND).unwrap();
+    assert_eq!(in_use(&pair.server), spare(&pair.server) + packet_len);
+
+    // some of it, and then the reader does not come back
+    let mut first = [0; 3];
+    assert!(poll_once(server.read_into(&mut &mut first[..])).is_ready());
+    assert_eq!(&first, b"req");
+    assert_eq!(in_use(&pair.server), spare(&pair.server) + packet_len);
+    pair.run_for(5 * MILLISECOND);
+    assert_eq!(in_use(&pair.server), spare(&pair.server));
+
+    let mut rest = Vec::<u8>::new();
+    assert!(poll_once(server.read_into(&mut rest)).is_ready());
+    assert_eq!(rest, b"uest");
+    rest.clear();
+    assert!(poll_once(server.read_into(&mut rest)).is_ready());
+    assert!(rest.is_empty(), "the stream ends");
+    drop((client, server));
+    pair.run_for(5 * SECOND);
+    assert_at_rest(&pair);
+}
+
+#[test]
 fn a_burst_is_pinned_until_its_last_packet_is_acknowledged_and_no_longer() {
     let mut pair = Pair::new(Options::default());
     let (mut client, mut server) = pair.connect();

@@ -316,7 +316,7 @@ impl State {
             }
             Phase::Open => {
                 !acknowledges
-                    && self.reassembler.final_size().is_none()
+                    && self.buffer.final_size().is_none()
                     && self.window.may_block(self.highest, datagram_len)
             }
             Phase::TimeWait { .. } | Phase::Over | Phase::Failed { .. } => false,

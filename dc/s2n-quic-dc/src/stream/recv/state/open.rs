@@ -2,7 +2,7 @@
 
 //! Opening packets: authentication first, then the payload, then everything that the header says.
 //!
-//! The one rule: nothing of a packet is believed, and nothing of it reaches the reassembler, before it has authenticated.
+//! The one rule: nothing of a packet is believed, and nothing of it reaches the buffer, before it has authenticated.
 
 use super::{Phase, State};
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
         shared::{CloseCode, Received, Shared, TAG_LEN},
     },
 };
+use core::ops::Range;
 use s2n_codec::DecoderBufferMut;
 use s2n_quic_core::{
     buffer::{self, writer},
@@ -25,16 +26,20 @@ use s2n_quic_core::{
 };
 
 impl State {
-    /// Takes a packet in; its payload goes straight to `dest` when it is the next one and there is room
+    /// Takes a packet in; its payload goes straight to `dest` when it is the next one and there is room.
+    ///
+    /// Where the payload is within the packet, if it is to be [kept](super::buffer::Buffer::keep) there: that is so if `may_stay`, and it is the next
+    /// one and there was no room.
     ///
     /// Errors concern this packet or end the half; either way the stream's other packets are not affected.
     pub(crate) fn on_packet<B>(
         &mut self,
         received: Received<'_>,
+        may_stay: bool,
         dest: &mut B,
         shared: &Shared,
         now: Timestamp,
-    ) -> Result<(), Error>
+    ) -> Result<Option<Range<usize>>, Error>
     where
         B: writer::Storage,
     {
@@ -64,13 +69,13 @@ impl State {
             return Err(Error::new(ErrorKind::Duplicate));
         }
         if let Phase::Failed { .. } | Phase::Closing { .. } = self.phase {
-            return self.on_packet_after_failure(packet, &meta, received.remote, shared, now);
+            self.on_packet_after_failure(packet, &meta, received.remote, shared, now)?;
+            return Ok(None);
         }
 
-        let received_before = self.reassembler.total_received_len();
-        let outcome = self.open(&mut packet, &meta, dest, shared, now);
-        match outcome {
-            Ok(()) => {}
+        let received_before = self.buffer.total_received_len();
+        let is_kept = match self.open(&mut packet, &meta, may_stay, dest, shared, now) {
+            Ok(place) => place == Place::Packet,
             Err(error) if is_fatal(&error) => {
                 shared.on_authenticated(
                     received.remote,
@@ -85,7 +90,8 @@ impl State {
                 shared.counters().dropped.unauthenticated.add(1);
                 return Err(error);
             }
-        }
+        };
+        let kept = is_kept.then(|| meta.payload());
         if self.opener.needs_update() {
             shared
                 .events
@@ -97,7 +103,7 @@ impl State {
         self.ecn.increment(received.ecn);
         self.is_control_due = true;
         self.unanswered += 1;
-        let is_new = self.reassembler.total_received_len() > received_before;
+        let is_new = self.buffer.total_received_len() > received_before;
         if meta.is_retransmission && is_new {
             // what it repeats has not arrived
             shared.path.note_loss();
@@ -119,7 +125,8 @@ impl State {
         for frame in packet.control_frames_mut() {
             match frame {
                 Ok(FrameMut::ConnectionClose(close)) => {
-                    return self.on_remote_close(&close, shared, now);
+                    self.on_remote_close(&close, shared, now)?;
+                    return Ok(kept);
                 }
                 Ok(FrameMut::Ping(_)) => self.is_invited = true,
                 Ok(FrameMut::Datagram(datagram)) => {
@@ -129,7 +136,7 @@ impl State {
             }
         }
         self.try_finish(shared, now);
-        Ok(())
+        Ok(kept)
     }
 
     /// The acknowledgements of an authenticated packet are the sending half's
@@ -159,41 +166,35 @@ impl State {
         &mut self,
         packet: &mut stream::decoder::Packet<'_>,
         meta: &Meta,
+        may_stay: bool,
         dest: &mut B,
         shared: &Shared,
         now: Timestamp,
-    ) -> Result<(), Error>
+    ) -> Result<Place, Error>
     where
         B: writer::Storage,
     {
-        let Self {
-            opener,
-            reassembler,
-            ..
-        } = self;
+        let Self { opener, buffer, .. } = self;
         let control = &shared.control_keys;
         let is_allowed = self.window.accepts(meta.end());
-        let is_next = meta.offset.as_u64() == reassembler.consumed_len()
-            && reassembler.is_empty()
+        let is_next = meta.offset.as_u64() == buffer.consumed_len()
+            && buffer.is_empty()
             && is_allowed
             && meta.payload_len > 0;
 
-        let mut is_direct = false;
+        let mut place = Place::Buffer;
         if is_next && dest.remaining_capacity() >= meta.payload_len {
-            is_direct = dest.put_uninit_slice(meta.payload_len, |out| {
+            let is_direct = dest.put_uninit_slice(meta.payload_len, |out| {
                 packet.decrypt(opener, control, out).map_err(Error::from)
             })?;
-        }
-        if is_direct {
-            let len = VarInt::try_from(meta.payload_len)
-                .map_err(|_| Error::new(ErrorKind::OutOfRange))?;
-            reassembler.skip(len).map_err(Error::from_buffer)?;
-            if meta.is_fin {
-                let end = VarInt::new(meta.end()).map_err(|_| Error::new(ErrorKind::OutOfRange))?;
-                reassembler
-                    .write_at_fin(end, &[])
-                    .map_err(Error::from_buffer)?;
+            if is_direct {
+                place = Place::Reader;
             }
+        }
+        if place == Place::Reader {
+            buffer
+                .skip(meta.payload_len, meta.is_fin)
+                .map_err(Error::from_buffer)?;
         } else {
             packet
                 .decrypt_in_place(opener, control)
@@ -207,15 +208,18 @@ impl State {
             if !is_allowed {
                 return Err(Error::new(ErrorKind::MaxDataExceeded));
             }
-            let written = if meta.is_fin {
-                reassembler.write_at_fin(meta.offset, packet.payload())
-            } else if meta.payload_len > 0 {
-                reassembler.write_at(meta.offset, packet.payload())
+            if is_next && may_stay {
+                place = Place::Packet;
+                buffer
+                    .skip_kept(meta.payload_len, meta.is_fin)
+                    .map_err(Error::from_buffer)?;
             } else {
-                Ok(())
-            };
-            written.map_err(Error::from_buffer)?;
+                buffer
+                    .write_at(meta.offset, packet.payload(), meta.is_fin)
+                    .map_err(Error::from_buffer)?;
+            }
         }
+        let is_direct = place == Place::Reader;
         if meta.payload_len > 0 {
             shared.publish(now, || {
                 Event::DecryptPacket(builder::StreamDecryptPacket {
@@ -225,7 +229,7 @@ impl State {
                 })
             });
         }
-        Ok(())
+        Ok(place)
     }
 
     /// The half has ended: the peer is told again, unless it knows. Only a peer that knows gets an acknowledgement, because the
@@ -253,6 +257,15 @@ impl State {
     }
 }
 
+/// Where an accepted payload is
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Reader,
+    Buffer,
+    /// In the packet, where the buffer expects it to stay
+    Packet,
+}
+
 /// What a packet's header says, kept beside the buffer that is opened
 struct Meta {
     space: stream::PacketSpace,
@@ -277,6 +290,12 @@ impl Meta {
             is_retransmission: packet.is_retransmission(),
             next_expected_control_packet: packet.next_expected_control_packet().as_u64(),
         }
+    }
+
+    /// Where in the packet the payload is: before the tag, which comes last
+    fn payload(&self) -> Range<usize> {
+        let end = self.packet_len - TAG_LEN;
+        end - self.payload_len..end
     }
 
     fn end(&self) -> u64 {
