@@ -153,7 +153,7 @@ impl transport::Client for Client {
             Some(stream) => stream,
             None => self.open().await?,
         };
-        transport::write_all(&mut stream, [&request, &[]], false, |_| ()).await?;
+        transport::write_all(&mut stream, &request, false).await?;
         let mut response = vec![0; response_len];
         let len = transport::read_up_to(&mut stream, &mut response).await?;
         if len < response_len {
@@ -278,13 +278,11 @@ mod tests {
             let (client, mut server) = ends().await;
             let serving = tokio::spawn(async move {
                 let mut stream = server.accept().await.unwrap();
-                write_all(&mut stream, [&vec![7; LEN], &[]], true, |_| ())
-                    .await
-                    .unwrap();
+                write_all(&mut stream, &vec![7; LEN], true).await.unwrap();
                 server
             });
             let mut stream = client.open().await.unwrap();
-            write_all(&mut stream, [b"nobody reads this", &[]], true, |_| ())
+            write_all(&mut stream, b"nobody reads this", true)
                 .await
                 .unwrap();
             let mut buffer = vec![0; 1000];
@@ -310,15 +308,11 @@ mod tests {
                 let mut request = [0; 4];
                 for _ in 0..3 {
                     assert_eq!(read(&mut stream, &mut request).await.unwrap(), 4);
-                    write_all(&mut stream, [&request, &[]], false, |_| ())
-                        .await
-                        .unwrap();
+                    write_all(&mut stream, &request, false).await.unwrap();
                 }
                 // cuts the answer of the fourth short
                 assert_eq!(read(&mut stream, &mut request).await.unwrap(), 4);
-                write_all(&mut stream, [&request[..2], &[]], true, |_| ())
-                    .await
-                    .unwrap();
+                write_all(&mut stream, &request[..2], true).await.unwrap();
             });
             for _ in 0..3 {
                 let request = Bytes::from_static(b"ping");

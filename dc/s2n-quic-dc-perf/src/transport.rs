@@ -37,7 +37,7 @@ pub trait Client: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = io::Result<Vec<u8>>> + Send {
         async move {
             let mut stream = self.open().await?;
-            write_all(&mut stream, [&request, &[]], true, |_| ()).await?;
+            write_all(&mut stream, &request, true).await?;
             // one byte more than is expected, so that too long an answer is seen
             let mut response = vec![0; response_len + 1];
             let len = read_up_to(&mut stream, &mut response).await?;
@@ -65,31 +65,19 @@ pub trait Stream: Send + 'static {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
 }
 
-/// Writes all of `data`; with `is_fin`, says that nothing follows. `on_bytes` is called with the bytes of each write.
+/// Writes all of `data`; with `is_fin`, says that nothing follows.
 ///
 /// # Errors
 ///
 /// Those of the stream.
-pub async fn write_all<S: Stream>(
-    stream: &mut S,
-    mut data: [&[u8]; 2],
-    is_fin: bool,
-    mut on_bytes: impl FnMut(u64) + Send,
-) -> io::Result<()> {
+pub async fn write_all<S: Stream>(stream: &mut S, mut data: &[u8], is_fin: bool) -> io::Result<()> {
     loop {
-        let len = stream.write(data, is_fin).await?;
-        on_bytes(len as u64);
-        data = rest(data, len);
-        if len_of(data) == 0 {
+        let len = stream.write([data, &[]], is_fin).await?;
+        data = &data[len..];
+        if data.is_empty() {
             return Ok(());
         }
     }
-}
-
-/// What is left once `len` bytes of `data` are written.
-fn rest([first, second]: [&[u8]; 2], len: usize) -> [&[u8]; 2] {
-    let of_first = len.min(first.len());
-    [&first[of_first..], &second[len - of_first..]]
 }
 
 /// [`Stream::poll_read`] as a future.

@@ -75,8 +75,8 @@ async fn answer(mut server: WheelServer) -> io::Result<()> {
             }
         }
         let len = usize::from(u16::from_be_bytes([request[0], request[1]]));
-        write_all(&mut stream, [&vec![7; len], &[]], false, |_| ()).await?;
-        write_all(&mut stream, [&request, &[]], true, |_| ()).await?;
+        write_all(&mut stream, &vec![7; len], false).await?;
+        write_all(&mut stream, &request, true).await?;
     }
 }
 
@@ -97,10 +97,10 @@ async fn exchange(client: &WheelClient) {
 
     let written = request(60_000, 50_000);
     let mut stream = client.open().await.unwrap();
-    write_all(&mut stream, [&written[..30_000], &[]], false, |_| ())
+    write_all(&mut stream, &written[..30_000], false)
         .await
         .unwrap();
-    write_all(&mut stream, [&written[30_000..], &[]], true, |_| ())
+    write_all(&mut stream, &written[30_000..], true)
         .await
         .unwrap();
     let mut response = Vec::new();

@@ -80,10 +80,8 @@ pub struct Stream<Sub: event::Subscriber> {
 
 impl<Sub: event::Subscriber> Stream<Sub> {
     pub(crate) fn new(handle: Handle<Sub>) -> Self {
-        let mut read = Reader::new(handle.clone());
-        read.set_has_writer(true);
         Self {
-            read,
+            read: Reader::new(handle.clone()),
             write: Writer::new(handle),
         }
     }
@@ -181,7 +179,7 @@ impl<Sub: event::Subscriber> Stream<Sub> {
 
     /// Both halves, each to be used and dropped on its own
     pub fn into_split(mut self) -> (Reader<Sub>, Writer<Sub>) {
-        self.read.set_has_writer(false);
+        self.read.part();
         (self.read, self.write)
     }
 

@@ -39,19 +39,20 @@ pub struct Reader<Sub: event::Subscriber> {
 }
 
 impl<Sub: event::Subscriber> Reader<Sub> {
+    /// The reading half of a stream that has the other one as well
     pub(crate) fn new(handle: Handle<Sub>) -> Self {
         Self {
             handle,
             read_mode: ReadMode::UntilFull,
             ack_mode: AckMode::default(),
             is_finished: false,
-            has_writer: false,
+            has_writer: true,
         }
     }
 
-    /// Whether it is dropped together with the writer, and before it
-    pub(crate) fn set_has_writer(&mut self, has_writer: bool) {
-        self.has_writer = has_writer;
+    /// From now on it is dropped by itself
+    pub(crate) fn part(&mut self) {
+        self.has_writer = false;
     }
 
     /// The peer's address. `NotConnected` once both halves are closed.

@@ -24,7 +24,6 @@ use crate::{
 };
 use core::time::Duration;
 use s2n_quic_core::{
-    buffer::writer,
     endpoint::Location,
     frame::{self, ack::EcnCounts},
     time::Timestamp,
@@ -162,11 +161,6 @@ impl State {
     /// Bytes that are in order and were not taken yet
     pub(crate) fn buffered_len(&self) -> usize {
         self.buffer.len()
-    }
-
-    /// Moves what is in order into `dest`
-    pub(crate) fn read<B: writer::Storage>(&mut self, dest: &mut B) {
-        self.buffer.read(dest);
     }
 
     /// To be called after the application has taken something: moves the window and notices the end

@@ -43,7 +43,7 @@ pub(super) fn open_packets<B: writer::Storage>(
     let had_room = dest.has_remaining_capacity();
     let is_full = |dest: &B| had_room && !dest.has_remaining_capacity();
     let mut count = 0;
-    recv.read(dest);
+    recv.buffer.read(dest);
     let mut is_over = is_full(dest);
     while !is_over {
         let Some(mut train) = next_train(recv, shared, now) else {
@@ -55,7 +55,7 @@ pub(super) fn open_packets<B: writer::Storage>(
             count += 1;
             let is_once = matches!(mode, ReadMode::Once) && dest.remaining_capacity() < before;
             if !is_once {
-                recv.read(dest);
+                recv.buffer.read(dest);
             }
             is_over = is_once || is_full(dest) || count == MAX_PACKETS_PER_POLL;
         }

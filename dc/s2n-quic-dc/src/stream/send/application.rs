@@ -320,12 +320,8 @@ impl<Sub: event::Subscriber> Writer<Sub> {
         start: Timestamp,
         now: Timestamp,
     ) {
-        let shared = &self.handle.shared;
-        if !shared.is_heard {
-            return;
-        }
         let processing_duration = now.saturating_duration_since(start);
-        let event = match result {
+        self.handle.shared.publish(now, || match result {
             Poll::Ready(Ok(committed_len)) if is_fin && *committed_len == provided_len => {
                 Event::WriteFinFlushed(builder::StreamWriteFinFlushed {
                     provided_len,
@@ -349,8 +345,7 @@ impl<Sub: event::Subscriber> Writer<Sub> {
                 is_fin,
                 processing_duration,
             }),
-        };
-        shared.publish(now, || event);
+        });
     }
 }
 

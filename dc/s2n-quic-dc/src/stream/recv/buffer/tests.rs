@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//! Bytes that wait in the socket's memory, in their own and in the reassembler.
+//!
+//! The one rule under test: they come out once and in order, and the pool has back what it lent.
+
 use super::*;
 use crate::{
     socket::pool::{Class, Config, Pool, Purpose},

@@ -74,8 +74,8 @@ impl State {
         }
 
         let received_before = self.buffer.total_received_len();
-        let is_kept = match self.open(&mut packet, &meta, may_stay, dest, shared, now) {
-            Ok(place) => place == Place::Packet,
+        let kept = match self.open(&mut packet, &meta, may_stay, dest, shared, now) {
+            Ok(kept) => kept,
             Err(error) if is_fatal(&error) => {
                 shared.on_authenticated(
                     received.remote,
@@ -91,7 +91,6 @@ impl State {
                 return Err(error);
             }
         };
-        let kept = is_kept.then(|| meta.payload());
         if self.opener.needs_update() {
             shared
                 .events
@@ -161,7 +160,7 @@ impl State {
         }
     }
 
-    /// Authenticates the packet and accepts its payload
+    /// Authenticates the packet and accepts its payload. Where that is, if it stays in the packet.
     fn open<B>(
         &mut self,
         packet: &mut stream::decoder::Packet<'_>,
@@ -170,7 +169,7 @@ impl State {
         dest: &mut B,
         shared: &Shared,
         now: Timestamp,
-    ) -> Result<Place, Error>
+    ) -> Result<Option<Range<usize>>, Error>
     where
         B: writer::Storage,
     {
@@ -182,16 +181,14 @@ impl State {
             && is_allowed
             && meta.payload_len > 0;
 
-        let mut place = Place::Buffer;
+        let mut is_direct = false;
         if is_next && dest.remaining_capacity() >= meta.payload_len {
-            let is_direct = dest.put_uninit_slice(meta.payload_len, |out| {
+            is_direct = dest.put_uninit_slice(meta.payload_len, |out| {
                 packet.decrypt(opener, control, out).map_err(Error::from)
             })?;
-            if is_direct {
-                place = Place::Reader;
-            }
         }
-        if place == Place::Reader {
+        let mut kept = None;
+        if is_direct {
             buffer
                 .skip(meta.payload_len, meta.is_fin)
                 .map_err(Error::from_buffer)?;
@@ -209,17 +206,16 @@ impl State {
                 return Err(Error::new(ErrorKind::MaxDataExceeded));
             }
             if is_next && may_stay {
-                place = Place::Packet;
                 buffer
                     .skip_kept(meta.payload_len, meta.is_fin)
                     .map_err(Error::from_buffer)?;
+                kept = Some(meta.payload());
             } else {
                 buffer
                     .write_at(meta.offset, packet.payload(), meta.is_fin)
                     .map_err(Error::from_buffer)?;
             }
         }
-        let is_direct = place == Place::Reader;
         if meta.payload_len > 0 {
             shared.publish(now, || {
                 Event::DecryptPacket(builder::StreamDecryptPacket {
@@ -229,7 +225,7 @@ impl State {
                 })
             });
         }
-        Ok(place)
+        Ok(kept)
     }
 
     /// The half has ended: the peer is told again, unless it knows. Only a peer that knows gets an acknowledgement, because the
@@ -255,15 +251,6 @@ impl State {
         self.on_piggyback(&mut packet, shared, now);
         Ok(())
     }
-}
-
-/// Where an accepted payload is
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Reader,
-    Buffer,
-    /// In the packet, where the buffer expects it to stay
-    Packet,
 }
 
 /// What a packet's header says, kept beside the buffer that is opened

@@ -295,8 +295,8 @@ impl SentPackets {
         self.trim();
     }
 
-    /// Takes out what `is_wanted` says. It is asked for packets of transmissions only of which `may_be` says so, by the first packet of each
-    /// that was not settled with others.
+    /// Takes out what `is_wanted` says. `may_be` is asked first, once for packets that were made together and by the first of these, whether any
+    /// of them may be.
     pub(crate) fn remove_if(
         &mut self,
         mut may_be: impl FnMut(&Info) -> bool,
