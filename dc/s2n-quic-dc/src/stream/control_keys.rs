@@ -36,14 +36,14 @@ impl PathSecret {
     pub(crate) fn control_keys(
         &self,
         credentials: &Credentials,
-        pair: Option<ControlPair>,
+        pair: Option<Arc<ControlPair>>,
         initiator: Initiator,
         map: &Map,
     ) -> Option<ControlKeys> {
         if let Some(pair) = pair {
             self.0
                 .get_or_init(|| find_secret(credentials, &pair, initiator, map));
-            return Some(ControlKeys::Derived(Arc::new(pair)));
+            return Some(ControlKeys::Derived(pair));
         }
         let secret = self.0.get()?.clone()?;
         Some(ControlKeys::Due(Due::new(
@@ -210,7 +210,7 @@ mod tests {
             let (keys, _) = peer.pair(&self.secret.features()).unwrap();
             let control = self.secret.control_keys(
                 &keys.credentials,
-                keys.control,
+                keys.control.map(Arc::new),
                 Initiator::Local,
                 &self.map,
             );
@@ -224,9 +224,12 @@ mod tests {
                 .map
                 .pair_for_credentials(credentials, None, &features, &mut Vec::new())
                 .unwrap();
-            let control =
-                self.secret
-                    .control_keys(credentials, keys.control, Initiator::Remote, &self.map);
+            let control = self.secret.control_keys(
+                credentials,
+                keys.control.map(Arc::new),
+                Initiator::Remote,
+                &self.map,
+            );
             control.unwrap()
         }
     }

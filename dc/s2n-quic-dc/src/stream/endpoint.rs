@@ -5,8 +5,12 @@
 //! The one rule: a stream is only shown to the application, and only kept, once a packet of it has authenticated.
 
 use crate::{
+    credentials::Credentials,
     event::{self, api, builder, IntoEvent as _},
-    path::secret::{map, schedule::Initiator},
+    path::secret::{
+        map::{self, ApplicationPair, ControlPair},
+        schedule::Initiator,
+    },
     stream::{
         address::Address,
         application::{Builder, Handle, Stream},
@@ -82,7 +86,8 @@ where
 
     let path = core.path(*peer.id());
     let place = path.admission.open().await;
-    let Some((keys, params)) = peer.pair(&path.secret.features()) else {
+    let pair = peer.pair(&path.secret.features());
+    let Some((keys, params)) = pair.map(|(keys, params)| (Keys::from(keys), params)) else {
         return Err(io::Error::new(
             io::ErrorKind::QuotaExceeded,
             "the path secret has no key ids left; a new handshake was requested",
@@ -151,8 +156,28 @@ struct New {
     now: Timestamp,
 }
 
+/// The keys that the map has derived for a stream
+///
+/// Those of control packets are seldom among them, and room for them is six sevenths of what the map returns: too much to move with each stream.
+struct Keys {
+    credentials: Credentials,
+    application: ApplicationPair,
+    control: Option<Arc<ControlPair>>,
+}
+
+impl From<map::Bidirectional> for Keys {
+    #[inline(always)] // takes them from where the map has left them
+    fn from(keys: map::Bidirectional) -> Self {
+        Self {
+            credentials: keys.credentials,
+            application: keys.application,
+            control: keys.control.map(Arc::new),
+        }
+    }
+}
+
 fn build<Sub: event::Subscriber>(
-    keys: map::Bidirectional,
+    keys: Keys,
     params: &ApplicationParams,
     new: New,
     core: &Arc<Core>,
@@ -178,22 +203,15 @@ fn build<Sub: event::Subscriber>(
         Initiator::Local => remote_window,
         Initiator::Remote => remote_window.min(local_window),
     };
-    let send = send::state::State::new(
-        keys.application.sealer,
-        send::flow::Limits {
-            max_data,
-            max_unacknowledged: params.local_send_max_data.as_u64(),
-            max_pending: core.settings.max_pending,
-        },
-    );
-    let recv = recv::state::State::new(
-        keys.application.opener,
-        recv::state::Limits {
-            window: local_window,
-            agreed: local_window.max(remote_window),
-        },
-        core.budget.holding(),
-    );
+    let send = send::flow::Limits {
+        max_data,
+        max_unacknowledged: params.local_send_max_data.as_u64(),
+        max_pending: core.settings.max_pending,
+    };
+    let recv = recv::state::Limits {
+        window: local_window,
+        agreed: local_window.max(remote_window),
+    };
     new.path.prepare(datagram_len);
     Ok(Shared::new(
         Parts {
@@ -202,6 +220,7 @@ fn build<Sub: event::Subscriber>(
             shard: shard.clone(),
             queue_id: new.queue_id,
             credentials: keys.credentials,
+            keys: keys.application,
             control_keys,
             send,
             recv,
@@ -266,7 +285,8 @@ impl<Sub: event::Subscriber + Clone> Acceptor for QueueAcceptor<Sub> {
             &features.unwrap_or(TransportFeatures::UDP),
             opening.answer,
         );
-        let Some((keys, params, application_data)) = pair else {
+        let keys = pair.map(|(keys, params, data)| (Keys::from(keys), params, data));
+        let Some((keys, params, application_data)) = keys else {
             return;
         };
         let subscriber = subscriber(self.accepting.subscriber.clone(), now);

@@ -10,7 +10,7 @@ use crate::{
     clock::{ticks, Clock},
     credentials::Credentials,
     event::builder,
-    path::secret::map::ApplicationData,
+    path::secret::map::{ApplicationData, ApplicationPair},
     socket::pool::Pool,
     stream::{
         address::Address,
@@ -131,9 +131,12 @@ pub(crate) struct Parts {
     pub(crate) path: Arc<Path>,
     pub(crate) queue_id: u64,
     pub(crate) credentials: Credentials,
+    pub(crate) keys: ApplicationPair,
     pub(crate) control_keys: ControlKeys,
-    pub(crate) send: send::state::State,
-    pub(crate) recv: recv::state::State,
+    /// What the sending half starts with
+    pub(crate) send: send::flow::Limits,
+    /// What the receiving half starts with
+    pub(crate) recv: recv::state::Limits,
     pub(crate) address: Address,
     pub(crate) application_data: Option<ApplicationData>,
     pub(crate) permit: Option<Permit>,
@@ -152,9 +155,14 @@ pub(crate) struct Received<'a> {
 impl Shared {
     pub(crate) fn new(parts: Parts, now: Timestamp) -> Arc<Self> {
         let flow = parts.path.insert_flow();
-        let body = parts.core.spares.place(Body {
-            send: Mutex::new(parts.send),
-            recv: Mutex::new(parts.recv),
+        let holding = parts.core.budget.holding();
+        let body = parts.core.spares.place(|| Body {
+            send: Mutex::new(send::state::State::new(parts.keys.sealer, parts.send)),
+            recv: Mutex::new(recv::state::State::new(
+                parts.keys.opener,
+                parts.recv,
+                holding,
+            )),
             shard: parts.shard,
             flow,
             path: parts.path,

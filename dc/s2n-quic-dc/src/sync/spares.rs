@@ -50,11 +50,14 @@ impl<T> Spares<T> {
         }
     }
 
-    /// Moves `value` to where another was, if there is such a place
-    pub(crate) fn place(&self, value: T) -> Reused<T> {
+    /// Puts what is made to where another was, if there is such a place
+    ///
+    /// Made here, because a large value would move once more to be an argument.
+    #[inline(always)]
+    pub(crate) fn place(&self, make: impl FnOnce() -> T) -> Reused<T> {
         let free = self.free.lock().pop();
         let mut memory = free.unwrap_or_else(|| Vec::with_capacity(1));
-        memory.push(value);
+        memory.push(make());
         Reused(memory)
     }
 
@@ -78,11 +81,11 @@ mod tests {
     fn a_value_is_dropped_when_it_is_given_back_and_its_memory_is_used_again() {
         let spares = Spares::new(1);
         let witness = Arc::new(());
-        let first = spares.place([Some(witness.clone()), None]);
+        let first = spares.place(|| [Some(witness.clone()), None]);
         let at: *const _ = &*first;
         spares.put(first);
         assert_eq!(Arc::strong_count(&witness), 1);
-        let second = spares.place([None, Some(witness.clone())]);
+        let second = spares.place(|| [None, Some(witness.clone())]);
         assert!(core::ptr::eq(at, &*second));
         assert!(second[1].is_some());
     }
@@ -90,7 +93,7 @@ mod tests {
     #[test]
     fn no_more_are_kept_than_the_limit() {
         let spares = Spares::new(2);
-        let values: Vec<_> = (0..4).map(|n| spares.place(n)).collect();
+        let values: Vec<_> = (0..4).map(|n| spares.place(|| n)).collect();
         assert!(values.iter().map(|value| **value).eq(0..4));
         for value in values {
             spares.put(value);

@@ -133,7 +133,7 @@ impl Routes {
         let armed = over.until;
         let over = Slot::Over {
             armed,
-            over: self.spares.place(over),
+            over: self.spares.place(|| over),
         };
         // dropped after the lock: it may be the last reference
         let _live;

@@ -117,6 +117,7 @@ pub(crate) struct Limits {
 
 impl State {
     /// `holding`: takes what the window grows by
+    #[inline(always)] // made where it is to be, and not moved there
     pub(crate) fn new(opener: Opener, limits: Limits, holding: Holding) -> Self {
         Self {
             phase: Phase::Open,

@@ -120,6 +120,7 @@ pub(crate) struct ProbeTimer {
 }
 
 impl State {
+    #[inline(always)] // made where it is to be, and not moved there
     pub(crate) fn new(sealer: Sealer, limits: Limits) -> Self {
         Self {
             phase: Phase::Open,
