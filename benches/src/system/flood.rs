@@ -17,7 +17,7 @@
 //! ```
 
 mod flight;
-mod packet;
+pub mod packet;
 mod recv;
 mod send;
 
