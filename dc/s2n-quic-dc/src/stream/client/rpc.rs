@@ -13,7 +13,7 @@ use s2n_quic_core::buffer::writer::Storage as _;
 use std::{
     future::{poll_fn, Future},
     io,
-    pin::pin,
+    pin::{pin, Pin},
     task::Poll,
 };
 
@@ -53,11 +53,12 @@ where
 {
     let (reader, writer) = stream.into_split();
 
-    let (response, received, upload) = exchange(
-        upload_request(writer, request),
-        download_response(reader, response),
-    )
-    .await?;
+    let (response, received, upload) = {
+        // here and not in `exchange`, whose future would hold each of them twice
+        let send = pin!(upload_request(writer, request));
+        let receive = pin!(download_response(reader, response));
+        exchange(send, receive).await?
+    };
 
     match upload {
         Upload::Refused(error) if received == 0 => Err(error),
@@ -73,13 +74,11 @@ enum Upload {
     Refused(io::Error),
 }
 
-/// Drives both directions until the response has ended, and drops them.
+/// Drives both directions until the response has ended.
 async fn exchange<Res>(
-    send: impl Future<Output = io::Result<()>>,
-    receive: impl Future<Output = io::Result<(Res, usize)>>,
+    mut send: Pin<&mut impl Future<Output = io::Result<()>>>,
+    mut receive: Pin<&mut impl Future<Output = io::Result<(Res, usize)>>>,
 ) -> io::Result<(Res, usize, Upload)> {
-    let mut send = pin!(send);
-    let mut receive = pin!(receive);
     let mut upload = Upload::Sending;
 
     let (response, received) = poll_fn(|cx| {
