@@ -26,7 +26,7 @@ use crate::{
         recv::{self, budget::Budget},
         shared::{Body, Shared, MAX_SPARES},
     },
-    sync::{doorbell::Doorbell, spares::Spares},
+    sync::{doorbell::Doorbell, few::Few, spares::Spares},
 };
 use core::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -312,6 +312,17 @@ impl Core {
             let timers = &shard.timers;
             timers.append(Lane::Over, shared.queue_id, tick, &shard.receiver);
         }
+    }
+
+    /// The peer has heard that their answers have arrived, so those that are over have nothing more to answer
+    pub(crate) fn forget(&self, mut streams: Few<u64>) {
+        streams.drain(|queue_id| {
+            let shard = self.shard_of(queue_id);
+            let credentials = shard.and_then(|shard| shard.routes.forget(queue_id));
+            if let Some(credentials) = credentials {
+                self.remove_opened(&credentials, queue_id);
+            }
+        });
     }
 
     /// The open stream that a timer entry of `tick` is for

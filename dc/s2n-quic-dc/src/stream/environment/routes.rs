@@ -206,11 +206,30 @@ impl Routes {
         }
         let slot = entry.remove();
         drop(streams);
+        Due::Over(self.let_go(slot))
+    }
+
+    /// Nobody asks a stream any more that is over; its credentials, or `None` if it is not over
+    pub(super) fn forget(&self, queue_id: u64) -> Option<Credentials> {
+        let mut streams = self.streams.lock();
+        let Entry::Occupied(entry) = streams.entry(queue_id) else {
+            return None;
+        };
+        if matches!(entry.get(), Slot::Live(_)) {
+            return None;
+        }
+        let slot = entry.remove();
+        drop(streams);
+        Some(self.let_go(slot))
+    }
+
+    /// Keeps the memory of a stream that does not answer any more; its credentials
+    fn let_go(&self, slot: Slot) -> Credentials {
         let credentials = slot.credentials();
         if let Slot::Over { over, .. } = slot {
             self.spares.put(over);
         }
-        Due::Over(credentials)
+        credentials
     }
 
     /// Streams that are open, and those that still answer

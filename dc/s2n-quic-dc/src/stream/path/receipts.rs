@@ -7,7 +7,10 @@
 //!
 //! The one rule: a receipt is taken once, by the packet that carries it, or by the worker when none came in time.
 
-use crate::stream::{receipt::Receipt, recv::worker::READER_GRACE};
+use crate::{
+    stream::{receipt::Receipt, recv::worker::READER_GRACE},
+    sync::few::Few,
+};
 use core::time::Duration;
 use parking_lot::Mutex;
 use s2n_codec::EncoderValue as _;
@@ -23,7 +26,12 @@ pub(crate) const PATIENCE: Duration = READER_GRACE;
 const HURRY: Duration = Duration::from_micros(PATIENCE.as_micros() as u64 / 4);
 
 /// What one packet takes along
-pub(crate) type Taken = SmallVec<[Receipt; 4]>;
+#[derive(Default)]
+pub(crate) struct Taken {
+    pub(crate) receipts: SmallVec<[Receipt; 4]>,
+    /// The streams here that they are about
+    pub(crate) streams: Few<u64>,
+}
 
 /// An answer that has arrived
 #[derive(Clone, Copy, Debug)]
@@ -78,16 +86,17 @@ impl Receipts {
 
     /// A request is about to leave, and has `room` for so many bytes of receipts
     pub(crate) fn take(&self, mut room: usize, now: Timestamp) -> Taken {
-        let mut taken = Taken::new();
+        let mut taken = Taken::default();
+        let receipts = &mut taken.receipts;
         let mut state = self.0.lock();
         let is_close = |answer: Timestamp| now.saturating_duration_since(answer) <= PATIENCE;
         state.is_busy = state.last_answer.is_some_and(is_close);
-        while taken.len() < taken.inline_size() {
+        while receipts.len() < receipts.inline_size() {
             let Some((left, entry)) = state.queue.front() else {
                 break;
             };
             let age = now.saturating_duration_since(*left);
-            if !taken.is_empty() && age < HURRY {
+            if !receipts.is_empty() && age < HURRY {
                 break;
             }
             let receipt = Receipt {
@@ -99,7 +108,8 @@ impl Receipts {
                 break;
             };
             room = rest;
-            taken.push(receipt);
+            receipts.push(receipt);
+            taken.streams.push_back(entry.queue_id);
             state.queue.pop_front();
         }
         taken
@@ -142,18 +152,19 @@ mod tests {
     /// After a request that left at 100, soon after an answer
     fn busy() -> Receipts {
         let receipts = Receipts::default();
-        assert!(receipts.take(ROOM, at(0)).is_empty());
+        assert!(receipts.take(ROOM, at(0)).receipts.is_empty());
         assert_eq!(
             receipts.leave(entry(0), at(50)),
             Left::Refused,
             "the first one"
         );
-        assert!(receipts.take(ROOM, at(100)).is_empty());
+        assert!(receipts.take(ROOM, at(100)).receipts.is_empty());
         receipts
     }
 
     fn queues(taken: &Taken) -> Vec<u64> {
         taken
+            .receipts
             .iter()
             .map(|receipt| receipt.queue_id.as_u64())
             .collect()
@@ -171,7 +182,7 @@ mod tests {
             Left::Refused,
             "that was a pause"
         );
-        assert!(receipts.take(ROOM, at(10_200)).is_empty());
+        assert!(receipts.take(ROOM, at(10_200)).receipts.is_empty());
         assert_eq!(receipts.leave(entry(4), at(10_300)), Left::Watched);
     }
 
@@ -187,15 +198,19 @@ mod tests {
         let first = receipts.take(ROOM, at(500));
         assert_eq!(queues(&first), [1, 2, 3, 4]);
         assert_eq!(
-            first.iter().map(|receipt| receipt.age).collect::<Vec<_>>(),
+            first
+                .receipts
+                .iter()
+                .map(|receipt| receipt.age)
+                .collect::<Vec<_>>(),
             [299, 298, 297, 296]
         );
-        assert_eq!(first[0].key_id.as_u64(), 1001);
-        let len = first[0].encoding_size();
-        assert!(receipts.take(len - 1, at(510)).is_empty());
+        assert_eq!(first.receipts[0].key_id.as_u64(), 1001);
+        let len = first.receipts[0].encoding_size();
+        assert!(receipts.take(len - 1, at(510)).receipts.is_empty());
         assert_eq!(queues(&receipts.take(2 * len, at(520))), [5, 6]);
         assert_eq!(queues(&receipts.take(ROOM, at(530))), [7, 8, 9]);
-        assert!(receipts.take(ROOM, at(540)).is_empty());
+        assert!(receipts.take(ROOM, at(540)).receipts.is_empty());
     }
 
     #[test]
@@ -229,7 +244,7 @@ mod tests {
             "nothing is left to watch"
         );
         assert_eq!(overdue, [2001]);
-        assert!(receipts.take(ROOM, at(1_300)).is_empty());
+        assert!(receipts.take(ROOM, at(1_300)).receipts.is_empty());
         assert_eq!(receipts.leave(entry(3), at(1_300)), Left::Unwatched);
     }
 }

@@ -122,9 +122,11 @@ impl State {
             self.piggyback = Some((self.numbers.stream, false));
         }
         let is_message = batch.is_fin && start == VarInt::ZERO && remaining <= datagram_len;
-        let invite = || invitation(stream_id, room, shared, now);
         let piggyback = acknowledgement
-            .or_else(|| is_message.then(invite).filter(fits))
+            .or_else(|| {
+                let invite = || self.invitation(stream_id, room, shared, now);
+                is_message.then(invite).filter(fits)
+            })
             .unwrap_or(Piggyback::NOTHING);
         let certain = certain.saturating_sub(piggyback.encoding_size());
         let ends_here = batch.is_fin && remaining <= batch.credit.min(certain);
@@ -289,6 +291,27 @@ impl State {
         self.wakes.flush(&shared.shard.sender);
     }
 
+    /// What the packet of a message carries in at most `room` bytes
+    fn invitation(
+        &mut self,
+        stream_id: Id,
+        room: usize,
+        shared: &Shared,
+        now: Timestamp,
+    ) -> Piggyback {
+        // whoever takes the stream in takes in what is for others as well
+        let is_opening = stream_id.queue_id() == VarInt::ZERO && self.numbers.stream == 0;
+        let taken = match is_opening {
+            true => {
+                let room = Piggyback::room_for_receipts(room);
+                shared.path.receipts.take(room, now)
+            }
+            false => Taken::default(),
+        };
+        self.receipts = taken.streams;
+        Piggyback::invitation(&taken.receipts)
+    }
+
     fn ticket(&self, record: RecordId, message: &Message, is_data: bool) -> Ticket {
         self.completions.ticket(Token {
             record: Some(record),
@@ -296,19 +319,6 @@ impl State {
             len: message.payload().len() as u32,
         })
     }
-}
-
-/// What the packet of a message carries in at most `room` bytes
-fn invitation(stream_id: Id, room: usize, shared: &Shared, now: Timestamp) -> Piggyback {
-    let receipts = match stream_id.queue_id() {
-        // whoever takes the stream in takes in what is for others as well
-        VarInt::ZERO => {
-            let room = Piggyback::room_for_receipts(room);
-            shared.path.receipts.take(room, now)
-        }
-        _ => Taken::new(),
-    };
-    Piggyback::invitation(&receipts)
 }
 
 fn publish_transmitted(

@@ -25,6 +25,7 @@ use crate::{
         send::{Error, ErrorKind},
         shared::{CloseCode, Shared},
     },
+    sync::few::Few,
 };
 use core::{task::Waker, time::Duration};
 use lost::LostPackets;
@@ -65,6 +66,8 @@ pub(crate) struct State {
     pub(super) next_expected_control_packet: u64,
     /// The packet that carried an acknowledgement of all that the peer had to say, and whether it has arrived
     pub(super) piggyback: Option<(u64, bool)>,
+    /// The streams whose receipts are in the packet that opens this one
+    pub(super) receipts: Few<u64>,
     pub(super) probe: ProbeTimer,
     drained: completion::Batch<Token, Departed>,
     newest: Option<loss::Newest>,
@@ -138,6 +141,7 @@ impl State {
             completions: completion::Queue::new(),
             next_expected_control_packet: 0,
             piggyback: None,
+            receipts: Few::default(),
             probe: ProbeTimer {
                 deadline: None,
                 backoff: 1,
@@ -159,6 +163,11 @@ impl State {
             Phase::Closing { error, .. } | Phase::Failed { error } => Some(error),
             Phase::Open | Phase::Finishing | Phase::Finished => None,
         }
+    }
+
+    /// The peer has said something, so the stream was opened, and it has heard that the answers of these streams have arrived
+    pub(crate) fn take_receipts(&mut self) -> Few<u64> {
+        core::mem::take(&mut self.receipts)
     }
 
     /// Nothing is outstanding, nothing is to be said and nothing of this half is in the wheel

@@ -33,7 +33,9 @@ pub(crate) fn on_piggyback(
     send.on_completions(shared);
     send.on_piggyback(packet, shared, now);
     let (wakes, timeout) = (send.take_wakes(), send.next_timeout(now));
+    let heard = send.take_receipts();
     drop(send);
+    shared.core.forget(heard);
     shared.arm_send(timeout);
     wakes
 }
@@ -48,12 +50,18 @@ pub(crate) fn on_receipt(shared: &Arc<Shared>, receipt: &Receipt, now: Timestamp
 fn take_in(shared: &Arc<Shared>, now: Timestamp, say: impl FnOnce(&mut State)) -> Wakes {
     // the peer addressed our queue, so it knows it
     shared.on_answered();
-    let (wakes, timeout, is_quiet) = {
+    let (wakes, timeout, is_quiet, heard) = {
         let mut send = shared.send().lock();
         send.on_completions(shared);
         say(&mut send);
-        (send.take_wakes(), send.next_timeout(now), send.is_quiet())
+        (
+            send.take_wakes(),
+            send.next_timeout(now),
+            send.is_quiet(),
+            send.take_receipts(),
+        )
     };
+    shared.core.forget(heard);
     if is_quiet && shared.is_let_go() {
         shared.settle(now);
     } else {

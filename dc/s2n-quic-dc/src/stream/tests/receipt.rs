@@ -8,7 +8,7 @@ use crate::{
     stream::{path::Wakes, receipt::Receipt},
     sync::few::Few,
 };
-use s2n_quic_core::varint::VarInt;
+use s2n_quic_core::{buffer::reader::storage, varint::VarInt};
 
 const DELAY: Duration = Duration::from_micros(100);
 
@@ -153,6 +153,100 @@ fn a_receipt_that_is_lost_with_its_request_is_asked_for() {
     assert!(dropped[0].kind.is_first_send());
     assert!(again(&pair) > 0);
     assert_at_rest(&pair);
+}
+
+/// Nobody is left to ask then. Of the first call no receipt was left, and of the last one none has been taken.
+#[test]
+fn who_has_heard_a_receipt_is_not_answered_any_more() {
+    let mut pair = pair();
+    calls(&mut pair, 10);
+    assert_eq!(pair.client.metrics().streams, 2);
+    pair.run_for(SECOND);
+    assert_at_rest(&pair);
+}
+
+#[test]
+fn who_may_not_have_heard_it_is_answered_until_it_has() {
+    let mut pair = pair();
+    calls(&mut pair, 2);
+    assert_eq!(pair.client.metrics().streams, 2);
+    let mut is_first = true;
+    pair.network.set_faults(move |sent| {
+        match sent.side == Side::Server && core::mem::replace(&mut is_first, false) {
+            true => Fate::Drop,
+            false => Fate::Deliver,
+        }
+    });
+    let (opening, accepting) = (pair.open(), pair.accept());
+    let serving = pair.spawn("answer", async move {
+        let mut server = accepting.await?;
+        let request = read_all(&mut server).await?;
+        server.write_all_from_fin(&mut &request[..]).await
+    });
+    let call = pair.spawn("call", async move {
+        let mut client = opening.await?;
+        client.write_all_from_fin(&mut &[7; 1000][..]).await?;
+        read_all(&mut client).await
+    });
+    pair.run_for(MILLISECOND);
+    let is_dropped = |sent: &Sent| sent.fate == Fate::Drop;
+    assert_eq!(
+        pair.network
+            .trace()
+            .iter()
+            .filter(|sent| is_dropped(sent))
+            .count(),
+        1
+    );
+    assert_eq!(pair.client.metrics().streams, 3);
+    assert_eq!(pair.block_on(call, SECOND).unwrap(), [7; 1000]);
+    pair.block_on(serving, SECOND).unwrap();
+    pair.settle();
+    // its own end, and that of the first
+    assert_eq!(pair.client.metrics().streams, 2);
+    pair.run_for(SECOND);
+    assert_at_rest(&pair);
+}
+
+/// The server has the stream when the second packet comes, and takes nothing in that is for others
+#[test]
+fn no_packet_takes_receipts_but_the_one_that_opens_a_stream() {
+    let mut pair = pair();
+    calls(&mut pair, 10);
+    let (opening, accepting) = (pair.open(), pair.accept());
+    let call = pair.spawn("call", async move {
+        let mut client = opening.await?;
+        client.write_from(&mut storage::Empty).await?;
+        client.write_all_from_fin(&mut &[7; 1000][..]).await?;
+        read_all(&mut client).await
+    });
+    let serving = pair.spawn("answer", async move {
+        let mut server = accepting.await?;
+        let request = read_all(&mut server).await?;
+        server.write_all_from_fin(&mut &request[..]).await
+    });
+    assert_eq!(pair.block_on(call, SECOND).unwrap(), [7; 1000]);
+    pair.block_on(serving, SECOND).unwrap();
+    let first_sends = count(&pair, Side::Client, Kind::is_first_send);
+    assert_eq!(first_sends, 12, "the call takes two");
+    pair.run_for(SECOND);
+    assert_eq!(again(&pair), 0);
+    assert_at_rest(&pair);
+}
+
+/// As one is for a moment after it has left its receipt
+#[test]
+fn a_stream_that_is_not_over_is_not_forgotten() {
+    let mut pair = pair();
+    let (mut client, mut server) = pair.connect();
+    let mut streams = Few::default();
+    streams.push_back(1);
+    pair.client.core.forget(streams);
+    assert_eq!(pair.client.metrics().streams, 1);
+    assert_eq!(write_now(&mut server, &[1; 1000]), 1000);
+    let mut received = Vec::<u8>::new();
+    let read = async { client.read_into(&mut received).await };
+    assert_eq!(pair.block_on(read, SECOND).unwrap(), 1000);
 }
 
 /// What the network has marked needs the counts that an acknowledgement has
