@@ -39,6 +39,19 @@ fn count(pair: &Pair, side: Side, f: impl Fn(&Kind) -> bool) -> usize {
     pair.network.sent(side, f).len()
 }
 
+fn dropped(pair: &Pair) -> Vec<Sent> {
+    let mut sent = pair.network.trace();
+    sent.retain(|sent| sent.fate == Fate::Drop);
+    sent
+}
+
+/// Says what the next stream says
+async fn echo(accepting: impl Future<Output = io::Result<Stream>>) -> io::Result<usize> {
+    let mut server = accepting.await?;
+    let request = read_all(&mut server).await?;
+    server.write_all_from_fin(&mut &request[..]).await
+}
+
 fn again(pair: &Pair) -> usize {
     let is_again = |kind: &Kind| !kind.is_first_send() && !kind.is_control();
     count(pair, Side::Client, is_again) + count(pair, Side::Server, is_again)
@@ -81,11 +94,7 @@ fn nothing_else_becomes_of_it_while_the_writer_is_kept() {
     let mut pair = pair();
     calls(&mut pair, 10);
     let (opening, accepting) = (pair.open(), pair.accept());
-    pair.spawn("answer", async move {
-        let mut server = accepting.await.unwrap();
-        let request = read_all(&mut server).await.unwrap();
-        server.write_all_from_fin(&mut &request[..]).await.unwrap();
-    });
+    pair.spawn("answer", echo(accepting));
     let call = async move {
         let (mut reader, mut writer) = opening.await?.into_split();
         writer.write_all_from_fin(&mut &[7; 1000][..]).await?;
@@ -144,11 +153,7 @@ fn a_receipt_that_is_lost_with_its_request_is_asked_for() {
     });
     calls(&mut pair, 1);
     pair.run_for(SECOND);
-    let dropped = pair.network.trace();
-    let dropped: Vec<_> = dropped
-        .iter()
-        .filter(|sent| sent.fate == Fate::Drop)
-        .collect();
+    let dropped = dropped(&pair);
     assert_eq!(dropped.len(), 1, "{dropped:?}");
     assert!(dropped[0].kind.is_first_send());
     assert!(again(&pair) > 0);
@@ -178,26 +183,14 @@ fn who_may_not_have_heard_it_is_answered_until_it_has() {
         }
     });
     let (opening, accepting) = (pair.open(), pair.accept());
-    let serving = pair.spawn("answer", async move {
-        let mut server = accepting.await?;
-        let request = read_all(&mut server).await?;
-        server.write_all_from_fin(&mut &request[..]).await
-    });
+    let serving = pair.spawn("answer", echo(accepting));
     let call = pair.spawn("call", async move {
         let mut client = opening.await?;
         client.write_all_from_fin(&mut &[7; 1000][..]).await?;
         read_all(&mut client).await
     });
     pair.run_for(MILLISECOND);
-    let is_dropped = |sent: &Sent| sent.fate == Fate::Drop;
-    assert_eq!(
-        pair.network
-            .trace()
-            .iter()
-            .filter(|sent| is_dropped(sent))
-            .count(),
-        1
-    );
+    assert_eq!(dropped(&pair).len(), 1);
     assert_eq!(pair.client.metrics().streams, 3);
     assert_eq!(pair.block_on(call, SECOND).unwrap(), [7; 1000]);
     pair.block_on(serving, SECOND).unwrap();
@@ -220,11 +213,7 @@ fn no_packet_takes_receipts_but_the_one_that_opens_a_stream() {
         client.write_all_from_fin(&mut &[7; 1000][..]).await?;
         read_all(&mut client).await
     });
-    let serving = pair.spawn("answer", async move {
-        let mut server = accepting.await?;
-        let request = read_all(&mut server).await?;
-        server.write_all_from_fin(&mut &request[..]).await
-    });
+    let serving = pair.spawn("answer", echo(accepting));
     assert_eq!(pair.block_on(call, SECOND).unwrap(), [7; 1000]);
     pair.block_on(serving, SECOND).unwrap();
     let first_sends = count(&pair, Side::Client, Kind::is_first_send);

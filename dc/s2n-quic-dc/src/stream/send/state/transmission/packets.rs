@@ -361,7 +361,7 @@ impl SentPackets {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 impl SentPackets {
     pub(super) fn runs(&self) -> usize {
         self.runs.len()
