@@ -8,6 +8,9 @@
 //! goes home. See `batch.rs` beside the benches for the calls. `receive and decrypt` also takes the descriptor out of the
 //! pool and makes the system call, `UdpSocket::recv` with receive offload, on a socket of loopback.
 //!
+//! Beside it the same batch as the `ceiling` of the comparison opens it, with nothing but a packet number in front: what `open/decrypt` takes more is
+//! the wire format's, whatever else a transport does.
+//!
 //! Left out of `socket/recv/udp.rs` and `stream/recv/state/open.rs`: the inbox between worker and reader, the ranges to
 //! acknowledge, the reassembler (packets are in order and the buffer has room, so it only counts), and events.
 //!
@@ -23,7 +26,10 @@ use s2n_quic_dc::{
         udp::UdpSocket,
     },
 };
-use s2n_quic_dc_benches::batch::{datagrams, Opener, Secret, DATAGRAM_LENS};
+use s2n_quic_dc_benches::{
+    batch::{datagrams, Opener, Secret, DATAGRAM_LENS},
+    system::flood::Batch,
+};
 use s2n_quic_dc_perf::pattern::Pattern;
 use std::{
     io::{self, IoSlice},
@@ -170,6 +176,28 @@ fn decrypt(c: &mut Criterion) {
     group.finish();
 }
 
+fn ceiling(c: &mut Criterion) {
+    let mut group = c.benchmark_group("open/ceiling");
+    for datagram_len in DATAGRAM_LENS {
+        let mut batch = Batch::new(datagram_len);
+        assert_eq!(batch.datagrams(), datagrams(datagram_len));
+        batch.seal();
+        group.throughput(Throughput::Bytes(batch.len() as u64));
+        group.bench_function(BenchmarkId::from_parameter(datagram_len), |b| {
+            let batch = std::cell::RefCell::new(&mut batch);
+            b.iter_batched(
+                || batch.borrow_mut().receive(),
+                |()| batch.borrow_mut().open(),
+                BatchSize::PerIteration,
+            );
+        });
+        batch.receive();
+        batch.open();
+        assert!(batch.is_intact(), "something else was opened");
+    }
+    group.finish();
+}
+
 fn receive_and_decrypt(c: &mut Criterion) {
     let mut group = c.benchmark_group("open/receive and decrypt");
     for datagram_len in DATAGRAM_LENS {
@@ -214,6 +242,6 @@ criterion_group! {
         .sample_size(50)
         .warm_up_time(Duration::from_secs(1))
         .measurement_time(Duration::from_secs(3));
-    targets = decrypt, receive_and_decrypt
+    targets = decrypt, ceiling, receive_and_decrypt
 }
 criterion_main!(benches);

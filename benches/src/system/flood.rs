@@ -16,11 +16,13 @@
 //!      └────────────────────── flight: the next packet number ◀───────────────────────┘
 //! ```
 
+mod batch;
 mod flight;
-pub mod packet;
+mod packet;
 mod recv;
 mod send;
 
+pub use batch::Batch;
 pub use packet::Protection;
 
 use crate::{

@@ -87,39 +87,27 @@ impl Layout {
 }
 
 /// Makes datagrams.
-pub enum Sealer {
-    /// That anybody can read.
+pub(super) enum Sealer {
     Plain,
-    /// Encrypted with this key.
     Aes(LessSafeKey),
 }
 
 /// Takes them apart.
-pub enum Opener {
-    /// That anybody could read.
+pub(super) enum Opener {
     Plain,
-    /// Encrypted with this key.
     Aes(LessSafeKey),
 }
 
 /// A sealer and the opener for what it seals, with a new key.
-///
-/// # Errors
-///
-/// If the system gives no random bytes.
-pub fn keys() -> Result<(Sealer, Opener), Unspecified> {
+pub(super) fn keys() -> Result<(Sealer, Opener), Unspecified> {
     let mut secret = [0; 16];
     rand::fill(&mut secret)?;
     let key = || UnboundKey::new(&AES_128_GCM, &secret).map(LessSafeKey::new);
     Ok((Sealer::Aes(key()?), Opener::Aes(key()?)))
 }
 
-/// Encrypts `data` into `datagram`, behind the packet number, in one pass. `datagram` has room for the data, [`HEADER`] and [`TAG`].
-///
-/// # Errors
-///
-/// If it has not.
-pub fn seal(
+/// Encrypts `data` into `datagram`, behind the packet number, in one pass. `datagram` is [`Layout::len`] of the data.
+pub(super) fn seal(
     key: &LessSafeKey,
     number: u64,
     data: &[u8],
@@ -138,11 +126,7 @@ pub fn seal(
 }
 
 /// Decrypts `datagram` into the start of `data` in one pass; the number of its bytes.
-///
-/// # Errors
-///
-/// If it was not sealed with this key and number, or `data` has no room for it.
-pub fn open(
+pub(super) fn open(
     key: &LessSafeKey,
     number: u64,
     datagram: &[u8],
@@ -172,10 +156,10 @@ fn nonce(number: u64) -> Nonce {
 }
 
 /// Bytes of the packet number.
-pub const HEADER: usize = 8;
+pub(super) const HEADER: usize = 8;
 
 /// Bytes of the tag.
-pub const TAG: usize = 16;
+const TAG: usize = 16;
 
 /// Arbitrary: room for header, tag and some data.
 const LEAST: u16 = 64;

@@ -29,15 +29,9 @@ pub(crate) fn on_piggyback(
     shared: &Shared,
     now: Timestamp,
 ) -> Wakes {
-    let mut send = shared.send().lock();
-    send.on_completions(shared);
-    send.on_piggyback(packet, shared, now);
-    let (wakes, timeout) = (send.take_wakes(), send.next_timeout(now));
-    let heard = send.take_receipts();
-    drop(send);
-    shared.core.forget(heard);
-    shared.arm_send(timeout);
-    wakes
+    let outcome = hear(shared, now, |send| send.on_piggyback(packet, shared, now));
+    shared.arm_send(outcome.timeout);
+    outcome.wakes
 }
 
 /// Takes in the receipt of what this half has sent, and arms the timer for what comes next
@@ -50,24 +44,36 @@ pub(crate) fn on_receipt(shared: &Arc<Shared>, receipt: &Receipt, now: Timestamp
 fn take_in(shared: &Arc<Shared>, now: Timestamp, say: impl FnOnce(&mut State)) -> Wakes {
     // the peer addressed our queue, so it knows it
     shared.on_answered();
-    let (wakes, timeout, is_quiet, heard) = {
-        let mut send = shared.send().lock();
-        send.on_completions(shared);
-        say(&mut send);
-        (
-            send.take_wakes(),
-            send.next_timeout(now),
-            send.is_quiet(),
-            send.take_receipts(),
-        )
-    };
-    shared.core.forget(heard);
-    if is_quiet && shared.is_let_go() {
+    let outcome = hear(shared, now, say);
+    if outcome.is_quiet && shared.is_let_go() {
         shared.settle(now);
     } else {
-        shared.arm_send(timeout);
+        shared.arm_send(outcome.timeout);
     }
-    wakes
+    outcome.wakes
+}
+
+/// What comes of what the peer says
+struct Outcome {
+    wakes: Wakes,
+    timeout: Option<Timestamp>,
+    is_quiet: bool,
+}
+
+/// Has the sending half take in what the peer says, and forgets the streams that the peer has heard about
+fn hear(shared: &Shared, now: Timestamp, say: impl FnOnce(&mut State)) -> Outcome {
+    let mut send = shared.send().lock();
+    send.on_completions(shared);
+    say(&mut send);
+    let outcome = Outcome {
+        wakes: send.take_wakes(),
+        timeout: send.next_timeout(now),
+        is_quiet: send.is_quiet(),
+    };
+    let receipts = send.take_receipts();
+    drop(send);
+    shared.core.forget(receipts);
+    outcome
 }
 
 /// Takes a control packet in, and arms the timer for what comes next; what does not authenticate is counted and dropped

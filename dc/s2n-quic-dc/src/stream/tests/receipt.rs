@@ -39,6 +39,17 @@ fn count(pair: &Pair, side: Side, f: impl Fn(&Kind) -> bool) -> usize {
     pair.network.sent(side, f).len()
 }
 
+/// Has the network lose the next packet of `side`
+fn drop_next(pair: &Pair, side: Side) {
+    let mut is_next = true;
+    pair.network.set_faults(move |sent| {
+        match sent.side == side && core::mem::replace(&mut is_next, false) {
+            true => Fate::Drop,
+            false => Fate::Deliver,
+        }
+    });
+}
+
 fn dropped(pair: &Pair) -> Vec<Sent> {
     let mut sent = pair.network.trace();
     sent.retain(|sent| sent.fate == Fate::Drop);
@@ -144,13 +155,7 @@ fn the_round_trip_is_that_of_the_network() {
 fn a_receipt_that_is_lost_with_its_request_is_asked_for() {
     let mut pair = pair();
     calls(&mut pair, 10);
-    pair.network.set_faults({
-        let mut is_first = true;
-        move |sent| match sent.side == Side::Client && core::mem::replace(&mut is_first, false) {
-            true => Fate::Drop,
-            false => Fate::Deliver,
-        }
-    });
+    drop_next(&pair, Side::Client);
     calls(&mut pair, 1);
     pair.run_for(SECOND);
     let dropped = dropped(&pair);
@@ -175,13 +180,7 @@ fn who_may_not_have_heard_it_is_answered_until_it_has() {
     let mut pair = pair();
     calls(&mut pair, 2);
     assert_eq!(pair.client.metrics().streams, 2);
-    let mut is_first = true;
-    pair.network.set_faults(move |sent| {
-        match sent.side == Side::Server && core::mem::replace(&mut is_first, false) {
-            true => Fate::Drop,
-            false => Fate::Deliver,
-        }
-    });
+    drop_next(&pair, Side::Server);
     let (opening, accepting) = (pair.open(), pair.accept());
     let serving = pair.spawn("answer", echo(accepting));
     let call = pair.spawn("call", async move {
