@@ -26,6 +26,7 @@ pub(crate) mod control_keys;
 pub(crate) mod endpoint;
 pub mod environment;
 pub(crate) mod events;
+pub(crate) mod keys;
 pub mod metrics;
 pub(crate) mod nudge;
 pub(crate) mod path;
@@ -35,6 +36,7 @@ pub mod recv;
 pub mod send;
 pub mod server;
 pub(crate) mod shared;
+mod terms;
 
 /// Names of protocols, where services of the published crate look for them
 pub mod socket {

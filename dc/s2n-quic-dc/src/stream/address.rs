@@ -60,6 +60,11 @@ impl Address {
         }
     }
 
+    /// Where the client has opened the stream
+    pub(crate) fn acceptor(&self) -> SocketAddr {
+        self.remote
+    }
+
     pub(crate) fn remote(&self) -> SocketAddr {
         let mut remote = self.remote;
         remote.set_port(self.remote_port.load(Ordering::Relaxed));

@@ -5,25 +5,20 @@
 //! The one rule: a stream is only shown to the application, and only kept, once a packet of it has authenticated.
 
 use crate::{
-    credentials::Credentials,
     event::{self, api, builder, IntoEvent as _},
-    path::secret::{
-        map::{self, ApplicationPair, ControlPair},
-        schedule::Initiator,
-    },
+    path::secret::{map, schedule::Initiator},
     stream::{
         address::Address,
-        application::{Builder, Handle, Stream},
+        application::{Handle, Stream},
         environment::{
-            core::{Acceptor, Core, Guard, Opening, Shard, WeakGuard},
+            core::{Core, Guard, Shard},
             started::Running,
-            udp::IDLE_TIMEOUT,
         },
+        events::Events,
+        keys::{kept::KeptKeys, Generation, Keys},
         path::{admission::Permit, Path},
-        recv, send,
-        server::accept,
         shared::{Parts, Shared},
-        TransportFeatures,
+        terms::Terms,
     },
 };
 use published_dc::stream::shared::Subscriber;
@@ -32,14 +27,12 @@ use std::{
     future::Future,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::{Arc, OnceLock},
+    sync::Arc,
 };
 
-/// The longest datagram that a stream sends: the wire's payload length is exact up to this, and so is the controller's
-const MAX_DATAGRAM_LEN: u16 = 16_383;
+mod acceptor;
 
-/// The shortest that every path carries
-const MIN_DATAGRAM_LEN: u16 = 1200;
+pub(crate) use acceptor::Accepting;
 
 /// Opens a stream to the peer that the handshake leads to, and sends nothing yet
 ///
@@ -81,41 +74,45 @@ where
     Sub: event::Subscriber + Clone,
 {
     // all are bound to addresses of one kind
-    let first = core.shards.first().ok_or(io::ErrorKind::NotConnected)?;
-    let remote = reachable(acceptor_addr, first.local_addr)?;
+    let any = core.shards.first().ok_or(io::ErrorKind::NotConnected)?;
+    let remote = reachable(acceptor_addr, any.local_addr)?;
 
     let path = core.path(*peer.id());
     let place = path.admission.open().await;
-    let pair = peer.pair(&path.secret.features());
-    let Some((keys, params)) = pair.map(|(keys, params)| (Keys::from(keys), params)) else {
-        return Err(io::Error::new(
-            io::ErrorKind::QuotaExceeded,
-            "the path secret has no key ids left; a new handshake was requested",
-        ));
-    };
-    let permit = place.fill(keys.credentials.key_id.as_u64());
-
     let now = core.clock.get_time();
+    let (basis, permit) = match core.idle_keys.take(*peer.id(), remote, now) {
+        Some(kept) => {
+            core.counters.streams_continued.add(1);
+            (Basis::kept(&kept), place.fill_without_key())
+        }
+        None => {
+            let Some((pair, params)) = peer.pair(&path.secret.features()) else {
+                return Err(io::Error::new(
+                    io::ErrorKind::QuotaExceeded,
+                    "the path secret has no key ids left; a new handshake was requested",
+                ));
+            };
+            let permit = place.fill(pair.credentials.key_id.as_u64());
+            let basis = Basis::derived(pair, &params, None, path, Initiator::Local, core)?;
+            (basis, permit)
+        }
+    };
     let subscriber = subscriber(events, now);
     // not before the wait, so that it counts as open for the next one
     let shard = core.next_shard().ok_or(io::ErrorKind::NotConnected)?;
     let queue_id = shard.routes.next_id();
-    let shared = build(
-        keys,
-        &params,
+    let shared = basis.build(
         New {
             address: Address::client(remote, queue_id),
             queue_id,
-            application_data: None,
             permit: Some(permit),
-            initiator: Initiator::Local,
-            path,
+            is_accepted: false,
+            events: subscriber.clone(),
             now,
         },
         core,
         shard,
-        subscriber.clone(),
-    )?;
+    );
     core.counters.streams_opened.add(1);
     shard.routes.insert(&shared);
     shared.begin(now);
@@ -145,94 +142,85 @@ fn reachable(acceptor: SocketAddr, local: SocketAddr) -> io::Result<SocketAddr> 
     Ok(remote)
 }
 
+/// What a stream starts with, from the map of secrets or from the stream before it
+struct Basis {
+    keys: Keys,
+    terms: Terms,
+    application_data: Option<map::ApplicationData>,
+    path: Arc<Path>,
+}
+
+/// What is a stream's own
 struct New {
     address: Address,
     queue_id: u64,
-    application_data: Option<map::ApplicationData>,
     permit: Option<Permit>,
-    /// Who opens the stream: the client
-    initiator: Initiator,
-    path: Arc<Path>,
+    is_accepted: bool,
+    events: Arc<dyn Events>,
     now: Timestamp,
 }
 
-/// The keys that the map has derived for a stream
-///
-/// Those of control packets are seldom among them, and room for them is six sevenths of what the map returns: too much to move with each stream.
-struct Keys {
-    credentials: Credentials,
-    application: ApplicationPair,
-    control: Option<Arc<ControlPair>>,
-}
-
-impl From<map::Bidirectional> for Keys {
-    #[inline(always)] // takes them from where the map has left them
-    fn from(keys: map::Bidirectional) -> Self {
+impl Basis {
+    fn kept(kept: &KeptKeys) -> Self {
         Self {
-            credentials: keys.credentials,
-            application: keys.application,
-            control: keys.control.map(Arc::new),
+            keys: kept.keys(),
+            terms: kept.terms,
+            application_data: kept.application_data.clone(),
+            path: kept.path.clone(),
         }
     }
-}
 
-fn build<Sub: event::Subscriber>(
-    keys: Keys,
-    params: &ApplicationParams,
-    new: New,
-    core: &Arc<Core>,
-    shard: &Arc<Shard>,
-    subscriber: Arc<Subscriber<Sub>>,
-) -> io::Result<Arc<Shared>> {
-    let control_keys =
-        new.path
+    #[inline(always)] // takes the keys from where the map has left them
+    fn derived(
+        pair: map::Bidirectional,
+        params: &ApplicationParams,
+        application_data: Option<map::ApplicationData>,
+        path: Arc<Path>,
+        initiator: Initiator,
+        core: &Core,
+    ) -> io::Result<Self> {
+        let control = pair.control.map(Arc::new);
+        let control = path
             .secret
-            .control_keys(&keys.credentials, keys.control, new.initiator, &core.map);
-    let Some(control_keys) = control_keys else {
-        return Err(io::Error::other(
-            "the path secret gave no control keys, which streams over UDP need",
-        ));
-    };
-    let datagram_len = params
-        .max_datagram_size()
-        .clamp(MIN_DATAGRAM_LEN, MAX_DATAGRAM_LEN);
-    let local_window = params.local_recv_max_data.as_u64();
-    let remote_window = params.remote_max_data.as_u64();
-    // a client of the published crate enforces its own view of the window, so a server starts with the smaller of the two
-    let max_data = match new.initiator {
-        Initiator::Local => remote_window,
-        Initiator::Remote => remote_window.min(local_window),
-    };
-    let send = send::flow::Limits {
-        max_data,
-        max_unacknowledged: params.local_send_max_data.as_u64(),
-        max_pending: core.settings.max_pending,
-    };
-    let recv = recv::state::Limits {
-        window: local_window,
-        agreed: local_window.max(remote_window),
-    };
-    new.path.prepare(datagram_len);
-    Ok(Shared::new(
-        Parts {
-            path: new.path,
-            core: core.clone(),
-            shard: shard.clone(),
-            queue_id: new.queue_id,
-            credentials: keys.credentials,
-            keys: keys.application,
-            control_keys,
-            send,
-            recv,
-            address: new.address,
-            application_data: new.application_data,
-            permit: new.permit,
-            events: subscriber,
-            datagram_len,
-            idle_timeout: params.max_idle_timeout().unwrap_or(IDLE_TIMEOUT),
-        },
-        new.now,
-    ))
+            .control_keys(&pair.credentials, control, initiator, &core.map);
+        let Some(control) = control else {
+            return Err(io::Error::other(
+                "the path secret gave no control keys, which streams over UDP need",
+            ));
+        };
+        let terms = Terms::new(params, initiator, core.settings.max_pending);
+        path.prepare(terms.datagram_len);
+        Ok(Self {
+            keys: Keys::new(
+                pair.credentials,
+                pair.application,
+                control,
+                Generation::FIRST,
+            ),
+            terms,
+            application_data,
+            path,
+        })
+    }
+
+    fn build(self, new: New, core: &Arc<Core>, shard: &Arc<Shard>) -> Arc<Shared> {
+        Shared::new(
+            Parts {
+                core: core.clone(),
+                shard: shard.clone(),
+                path: self.path,
+                queue_id: new.queue_id,
+                keys: self.keys,
+                terms: self.terms,
+                address: new.address,
+                application_data: self.application_data,
+                is_accepted: new.is_accepted,
+                permit: new.permit,
+                events: new.events,
+            },
+            new.now,
+        )
+    }
 }
 
 fn subscriber<Sub: event::Subscriber>(subscriber: Sub, now: Timestamp) -> Arc<Subscriber<Sub>> {
@@ -247,101 +235,4 @@ fn subscriber<Sub: event::Subscriber>(subscriber: Sub, now: Timestamp) -> Arc<Su
         subscriber,
         context,
     })
-}
-
-/// What an acceptor is made of
-pub(crate) struct Accepting<Sub: event::Subscriber> {
-    pub(crate) sender: accept::Sender<Sub>,
-    pub(crate) flavor: accept::Flavor,
-    pub(crate) subscriber: Sub,
-}
-
-impl<Sub: event::Subscriber + Clone> Accepting<Sub> {
-    /// `guard` is set once the environment stands
-    pub(crate) fn into_acceptor(self, guard: Arc<OnceLock<WeakGuard>>) -> Box<dyn Acceptor> {
-        Box::new(QueueAcceptor {
-            accepting: self,
-            guard,
-        })
-    }
-}
-
-struct QueueAcceptor<Sub: event::Subscriber> {
-    accepting: Accepting<Sub>,
-    guard: Arc<OnceLock<WeakGuard>>,
-}
-
-impl<Sub: event::Subscriber + Clone> Acceptor for QueueAcceptor<Sub> {
-    fn accept(&self, opening: Opening<'_>, core: &Arc<Core>, shard: &Arc<Shard>, now: Timestamp) {
-        let Some(guard) = self.guard.get().and_then(WeakGuard::upgrade) else {
-            return;
-        };
-        // none is made for whoever names a secret
-        let path = core.known_path(&opening.credentials.id);
-        let features = path.as_ref().map(|path| path.secret.features());
-        let pair = core.map.pair_for_credentials(
-            &opening.credentials,
-            opening.source_queue_id,
-            &features.unwrap_or(TransportFeatures::UDP),
-            opening.answer,
-        );
-        let keys = pair.map(|(keys, params, data)| (Keys::from(keys), params, data));
-        let Some((keys, params, application_data)) = keys else {
-            return;
-        };
-        let subscriber = subscriber(self.accepting.subscriber.clone(), now);
-        let queue_id = shard.routes.next_id();
-        let remote = opening.arrival.remote;
-        let built = build(
-            keys,
-            &params,
-            New {
-                address: Address::server(remote, opening.source_queue_id, queue_id),
-                queue_id,
-                application_data,
-                permit: None,
-                initiator: Initiator::Remote,
-                path: path.unwrap_or_else(|| core.path(opening.credentials.id)),
-                now,
-            },
-            core,
-            shard,
-            subscriber.clone(),
-        );
-        let Ok(shared) = built else { return };
-
-        shared.inbox.push(opening.arrival, now);
-        let is_authenticated = recv::worker::open_first(&shared, now, opening.wakes);
-        if !is_authenticated {
-            // forged or replayed: nothing is kept of it
-            return;
-        }
-        core.counters.streams_accepted.add(1);
-        core.insert_opened(&shared);
-        shared.begin(now);
-
-        let remote_address = remote.into();
-        self.accepting.subscriber.on_acceptor_udp_stream_enqueued(
-            &builder::EndpointMeta {
-                timestamp: now.into_event(),
-            }
-            .into_event(),
-            &builder::AcceptorUdpStreamEnqueued {
-                remote_address: &remote_address,
-                credential_id: &*shared.credentials.id,
-                stream_id: shared.credentials.key_id.as_u64(),
-            }
-            .into_event(),
-        );
-        let handle = Handle {
-            shared,
-            subscriber,
-            guard,
-        };
-        let stream = Builder::new(handle, now);
-        // an application that accepts no more leaves the stream to be refused
-        if let Ok(waker) = self.accepting.sender.enqueue(self.accepting.flavor, stream) {
-            opening.wakes.push(waker);
-        }
-    }
 }

@@ -65,7 +65,7 @@ pub struct Metrics {
     pub dropped_credentials: u64,
     /// Packets that failed to authenticate
     pub dropped_unauthenticated: u64,
-    /// First packets of clients whose secret is not known here
+    /// First packets of clients whose secret is not known here, or whose keys are not any more
     pub dropped_unknown_secret: u64,
     /// Packets for which a stream's inbox or the pool had no room
     pub dropped_overflow: u64,
@@ -73,6 +73,10 @@ pub struct Metrics {
     pub streams_opened: u64,
     /// Streams that peers opened
     pub streams_accepted: u64,
+    /// Streams among both that go on with the keys of another
+    pub streams_continued: u64,
+    /// Keys that are kept for streams to come
+    pub kept_keys: u64,
     /// Streams that are open, or still answer
     pub streams: u64,
     /// Peers whose paths are known
@@ -116,6 +120,8 @@ impl Metrics {
             dropped_overflow: dropped.overflow.get(),
             streams_opened: counters.streams_opened.get(),
             streams_accepted: counters.streams_accepted.get(),
+            streams_continued: counters.streams_continued.get(),
+            kept_keys: (core.idle_keys.len() + core.offers.len()) as u64,
             receive_window_bytes: core.budget.taken(),
             receive_window_refusals: core.budget.refused(),
             ..Self::default()

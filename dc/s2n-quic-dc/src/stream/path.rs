@@ -9,9 +9,12 @@
 //!
 //! The one rule: no waker is woken while the path is locked. Methods that may hand out window return the wakers.
 
-use crate::{socket::send::udp::Sender, stream::control_keys::PathSecret, sync::few::Few};
+use crate::{
+    clock::ticks, socket::send::udp::Sender, stream::control_keys::PathSecret, sync::few::Few,
+};
 use control::Control;
 use core::{
+    sync::atomic::{AtomicU64, Ordering},
     task::{Poll, Waker},
     time::Duration,
 };
@@ -82,6 +85,8 @@ pub(crate) struct Path {
     pub(crate) admission: Admission,
     pub(crate) receipts: Receipts,
     pub(crate) secret: PathSecret,
+    /// Microseconds of the clock at which a call of the peer was last answered
+    last_answer: AtomicU64,
 }
 
 struct State {
@@ -150,12 +155,20 @@ impl Path {
             admission: Admission::new(control.max_openings()),
             receipts: Receipts::default(),
             secret: PathSecret::default(),
+            last_answer: AtomicU64::new(0),
             state: Mutex::new(State {
                 window: Window::default(),
                 control,
                 holding: Wakes::default(),
             }),
         })
+    }
+
+    /// A call of the peer is being answered; returns how long that is after the last one
+    pub(crate) fn on_answer(&self, now: Timestamp) -> Duration {
+        let now = ticks(now);
+        let last = self.last_answer.swap(now, Ordering::Relaxed);
+        Duration::from_micros(now.saturating_sub(last))
     }
 
     /// To be called before a stream sends: packets have up to `datagram_len` bytes. The path's first stream decides.

@@ -24,6 +24,9 @@ const MAX_RECEIPTS_LEN: usize = MAX_LEN - 2;
 /// PING (RFC 9000, section 19.2)
 const PING: u8 = 1;
 
+/// DATAGRAM without a length (RFC 9221, section 4): the last frame
+const DATAGRAM: u8 = 0x30;
+
 /// The frames that a packet with data carries
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Piggyback {
@@ -61,6 +64,16 @@ impl Piggyback {
         encoder.encode(frames);
         this.len = encoder.len() as u8;
         Some(this)
+    }
+
+    /// Lets the next stream of the peer have the keys of this one. False if there is no room.
+    pub(crate) fn offer(&mut self) -> bool {
+        let Some(end) = self.bytes.get_mut(usize::from(self.len)) else {
+            return false;
+        };
+        *end = DATAGRAM;
+        self.len += 1;
+        true
     }
 
     /// Bytes that it takes of a packet, with its length in front
@@ -133,6 +146,23 @@ mod tests {
         let count = MAX_RECEIPTS_LEN / receipt.encoding_size();
         let fits = Piggyback::invitation(&vec![receipt; count]);
         assert_eq!(fits.as_slice().len(), 2 + count * receipt.encoding_size());
+    }
+
+    #[test]
+    fn an_offer_is_an_empty_datagram_at_the_end() {
+        let mut answer = Piggyback::new(&Ping).unwrap();
+        assert!(answer.offer());
+        let mut bytes = answer.as_slice().to_vec();
+        let (_, rest) = DecoderBufferMut::new(&mut bytes)
+            .decode::<FrameMut>()
+            .unwrap();
+        let Ok((FrameMut::Datagram(datagram), rest)) = rest.decode::<FrameMut>() else {
+            panic!("another frame");
+        };
+        assert!(rest.is_empty() && datagram.data.is_empty());
+        let mut full = Piggyback::new(&&[7; MAX_LEN][..]).unwrap();
+        assert!(!full.offer());
+        assert_eq!(full.as_slice(), [7; MAX_LEN]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub(crate) mod budget;
 mod buffer;
 pub(crate) mod lingering;
 mod ranges;
+pub(crate) mod refusal;
 pub(crate) mod shared;
 pub(crate) mod state;
 mod window;

@@ -10,17 +10,19 @@ use crate::{
     clock::{ticks, Clock},
     credentials::Credentials,
     event::builder,
-    path::secret::map::{ApplicationData, ApplicationPair},
+    path::secret::map::ApplicationData,
     socket::pool::Pool,
     stream::{
         address::Address,
         control_keys::ControlKeys,
         environment::core::{Core, Counters, Shard},
         events::{Event, Events},
+        keys::Keys,
         nudge,
         path::{admission::Permit, Path, Wakes},
         piggyback::Piggyback,
         recv, send,
+        terms::Terms,
     },
     sync::spares::Reused,
 };
@@ -28,7 +30,6 @@ use core::{
     ops::Deref,
     sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering},
     task::Waker,
-    time::Duration,
 };
 use parking_lot::Mutex;
 use s2n_quic_core::{
@@ -37,6 +38,7 @@ use s2n_quic_core::{
 };
 use std::{io, net::SocketAddr, sync::Arc};
 
+mod succession;
 mod timers;
 
 /// Every packet ends with a tag of this many bytes
@@ -62,6 +64,8 @@ impl CloseCode {
     pub(crate) const APPLICATION: Self = Self::Application(1);
     /// The accept queue had no room
     pub(crate) const PRUNED: Self = Self::Application(2);
+    /// The stream cannot go on with the keys of another (RFC 9000, section 20.1: CONNECTION_REFUSED)
+    pub(crate) const REFUSED: Self = Self::Transport(2);
 
     pub(crate) fn frame(self) -> ConnectionClose<'static> {
         match self {
@@ -107,13 +111,14 @@ pub(crate) struct Body {
     pub(crate) address: Address,
     pub(crate) application_data: Option<ApplicationData>,
     pub(crate) inbox: recv::shared::Inbox,
+    /// The peer has opened it
+    pub(crate) is_accepted: bool,
     /// Set until the peer has confirmed the key id
     pub(crate) permit: Mutex<Option<Permit>>,
     pub(crate) events: Arc<dyn Events>,
     /// Somebody listens: each packet has events, and nobody else should pay for them
     pub(crate) is_heard: bool,
-    pub(crate) datagram_len: u16,
-    pub(crate) idle_timeout: Duration,
+    pub(crate) terms: Terms,
     /// Microseconds of the clock at which the peer was last heard
     last_activity: AtomicU64,
     /// The tick of the one timer entry that counts, or [`DISARMED`]; entries with another tick are stale
@@ -130,19 +135,13 @@ pub(crate) struct Parts {
     pub(crate) shard: Arc<Shard>,
     pub(crate) path: Arc<Path>,
     pub(crate) queue_id: u64,
-    pub(crate) credentials: Credentials,
-    pub(crate) keys: ApplicationPair,
-    pub(crate) control_keys: ControlKeys,
-    /// What the sending half starts with
-    pub(crate) send: send::flow::Limits,
-    /// What the receiving half starts with
-    pub(crate) recv: recv::state::Limits,
+    pub(crate) keys: Keys,
+    pub(crate) terms: Terms,
     pub(crate) address: Address,
     pub(crate) application_data: Option<ApplicationData>,
     pub(crate) permit: Option<Permit>,
     pub(crate) events: Arc<dyn Events>,
-    pub(crate) datagram_len: u16,
-    pub(crate) idle_timeout: Duration,
+    pub(crate) is_accepted: bool,
 }
 
 /// A segment that was received for a stream, with what the network said about it
@@ -157,26 +156,26 @@ impl Shared {
         let flow = parts.path.insert_flow();
         let holding = parts.core.budget.holding();
         let body = parts.core.spares.place(|| Body {
-            send: Mutex::new(send::state::State::new(parts.keys.sealer, parts.send)),
+            send: Mutex::new(send::state::State::new(parts.keys.sealer, parts.terms.send)),
             recv: Mutex::new(recv::state::State::new(
                 parts.keys.opener,
-                parts.recv,
+                parts.terms.recv,
                 holding,
             )),
             shard: parts.shard,
             flow,
             path: parts.path,
             queue_id: parts.queue_id,
-            credentials: parts.credentials,
-            control_keys: parts.control_keys,
+            credentials: parts.keys.credentials,
+            control_keys: parts.keys.control,
             address: parts.address,
             application_data: parts.application_data,
             inbox: recv::shared::Inbox::default(),
             permit: Mutex::new(parts.permit),
             is_heard: parts.events.are_heard(),
             events: parts.events,
-            datagram_len: parts.datagram_len,
-            idle_timeout: parts.idle_timeout,
+            terms: parts.terms,
+            is_accepted: parts.is_accepted,
             last_activity: AtomicU64::new(ticks(now)),
             armed: AtomicU64::new(DISARMED),
             closed: AtomicU8::new(0),
@@ -213,7 +212,7 @@ impl Shared {
     }
 
     pub(crate) fn datagram_len(&self) -> usize {
-        usize::from(self.datagram_len)
+        usize::from(self.terms.datagram_len)
     }
 
     /// Publishes what `event` makes, which is nothing if nobody listens
@@ -343,12 +342,17 @@ impl Shared {
     }
 
     /// What an answer is to carry, if an acknowledgement waits for it and the peer looks for it there
-    pub(crate) fn piggyback(&self) -> Option<Piggyback> {
+    pub(crate) fn piggyback(&self, now: Timestamp) -> Option<Piggyback> {
         if !self.is_control_deferred.load(Ordering::Relaxed) {
             return None;
         }
         // a reader that is at it sees to it
-        self.recv().try_lock()?.piggyback()
+        let mut recv = self.recv().try_lock()?;
+        let mut piggyback = recv.piggyback()?;
+        if self.is_accepted {
+            self.offer_keys(&mut recv, &mut piggyback, now);
+        }
+        Some(piggyback)
     }
 
     /// What was deferred has left with the answer

@@ -37,6 +37,7 @@ mod receipt;
 mod recovery;
 mod silence;
 mod socket_error;
+mod succession;
 mod transfer;
 mod turns;
 mod wakes;

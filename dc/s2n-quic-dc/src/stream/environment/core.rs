@@ -21,6 +21,7 @@ use crate::{
     path::secret::Map,
     socket::{pool::Pool, recv::udp::Receiver, send::udp::Sender, udp::Traffic},
     stream::{
+        keys::{idle::IdleKeys, offers::Offers},
         metrics::WaitCounters,
         path::{self, Path, Wakes},
         recv::{self, budget::Budget},
@@ -54,6 +55,10 @@ pub(crate) struct Core {
     pub(crate) budget: Arc<Budget>,
     /// What streams are made in
     pub(crate) spares: Spares<Body>,
+    /// What streams that were opened here have left to the next ones
+    pub(crate) idle_keys: IdleKeys,
+    /// The same of those that were accepted
+    pub(crate) offers: Offers,
     pub(crate) acceptor: Option<Box<dyn Acceptor>>,
     /// Ids of streams by credentials, for packets of clients that do not know their queue yet
     openings: Mutex<HashMap<Credentials, u64>>,
@@ -127,6 +132,8 @@ pub(crate) struct Counters {
     pub(crate) control_packets: Counter,
     pub(crate) streams_opened: Counter,
     pub(crate) streams_accepted: Counter,
+    /// Streams among both that go on with the keys of another
+    pub(crate) streams_continued: Counter,
     pub(crate) segments_received: Counter,
 }
 
@@ -142,6 +149,7 @@ pub(crate) struct Dropped {
     /// For the right queue, with the credentials of another stream
     pub(crate) credentials: Counter,
     pub(crate) unauthenticated: Counter,
+    /// Or it did not offer the keys, or not lately
     pub(crate) unknown_secret: Counter,
     /// The stream's inbox or the pool was full
     pub(crate) overflow: Counter,
@@ -220,6 +228,8 @@ impl Core {
             budget: Budget::new(parts.settings.max_receive_window_bytes),
             settings: parts.settings,
             spares: Spares::new(MAX_SPARES),
+            idle_keys: IdleKeys::default(),
+            offers: Offers::default(),
             acceptor: parts.acceptor,
             openings: Mutex::default(),
             paths: Mutex::default(),

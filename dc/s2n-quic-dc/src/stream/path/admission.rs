@@ -52,6 +52,8 @@ struct State {
     /// One more than the largest key id that was taken
     next: u64,
     unconfirmed: BTreeSet<u64>,
+    /// Streams that are not confirmed and took no key id
+    keyless: usize,
     /// For each key id that is being taken, the smallest that it can be
     taking: Vec<u64>,
     /// Those of the unconfirmed that have something to say
@@ -77,7 +79,8 @@ pub(crate) struct Place {
 pub(crate) struct Permit {
     /// `None` once the place is free
     admission: Option<Admission>,
-    key_id: u64,
+    /// `None` if no key was taken for it
+    key_id: Option<u64>,
     is_speaking: bool,
 }
 
@@ -109,16 +112,21 @@ impl Admission {
         }
     }
 
-    /// Key ids taken and not yet confirmed, and opens that wait
+    /// Streams that were opened and not yet confirmed, and opens that wait
     pub(crate) fn depth(&self) -> (usize, usize) {
         let state = self.0.state.lock();
-        let open = state.unconfirmed.len() + state.taking.len();
+        let open = state.unconfirmed.len() + state.keyless + state.taking.len();
         (open, state.waiters.len())
     }
 
-    fn release(&self, key_id: u64, is_speaking: bool) -> Option<Waker> {
+    fn release(&self, key_id: Option<u64>, is_speaking: bool) -> Option<Waker> {
         self.0.change(|state| {
-            state.unconfirmed.remove(&key_id);
+            match key_id {
+                Some(key_id) => {
+                    state.unconfirmed.remove(&key_id);
+                }
+                None => state.keyless -= 1,
+            }
             state.speaking -= u64::from(is_speaking);
         })
     }
@@ -253,10 +261,24 @@ impl Drop for Opening {
 
 impl Place {
     /// The key id that was taken for it
-    pub(crate) fn fill(mut self, key_id: u64) -> Permit {
+    pub(crate) fn fill(self, key_id: u64) -> Permit {
+        self.settle(Some(key_id))
+    }
+
+    /// The stream takes no key, because it goes on with those of another
+    pub(crate) fn fill_without_key(self) -> Permit {
+        self.settle(None)
+    }
+
+    fn settle(mut self, key_id: Option<u64>) -> Permit {
         let admission = self.leave(|gate, state| {
-            state.next = state.next.max(key_id + 1);
-            state.unconfirmed.insert(key_id);
+            match key_id {
+                Some(key_id) => {
+                    state.next = state.next.max(key_id + 1);
+                    state.unconfirmed.insert(key_id);
+                }
+                None => state.keyless += 1,
+            }
             // most speak at once; the last places that those leave who do not are given away when somebody who does is confirmed
             let has_others = state.speaking > 0 || !state.taking.is_empty();
             gate.grant(state, u64::from(has_others))

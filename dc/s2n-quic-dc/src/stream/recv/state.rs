@@ -8,16 +8,20 @@
 use super::{budget::Holding, buffer::Buffer, ranges::Ranges, shared::Incoming, window::Window};
 use crate::{
     event::builder,
-    path::secret::open::Application as Opener,
     socket::send::{
         completion,
         transmission::{Completions, Token},
     },
     stream::{
         events::Event,
+        keys::{
+            kept::{KeptKeys, Latch},
+            Opener,
+        },
         path::{Departed, Wakes},
         receipt::Receipt,
         recv::{Error, ErrorKind},
+        send,
         shared::{CloseCode, Half, Shared},
     },
     sync::few::Few,
@@ -63,6 +67,10 @@ pub(crate) struct State {
     is_invited: bool,
     /// The peer has sent such: it takes [receipts](crate::stream::receipt) as well
     takes_receipts: bool,
+    /// The peer lets the next stream have the keys of this one
+    pub(crate) has_offer: bool,
+    /// Whether it has them
+    pub(crate) latch: Latch,
     /// Of the first packet, for other streams
     receipts: Few<Receipt>,
     repeat: Option<Repeat>,
@@ -136,6 +144,8 @@ impl State {
             unanswered: 0,
             is_invited: false,
             takes_receipts: false,
+            has_offer: false,
+            latch: Latch::default(),
             receipts: Few::default(),
             repeat: None,
             is_repetition: false,
@@ -221,6 +231,15 @@ impl State {
             Phase::Closing { .. } => false,
             Phase::TimeWait { .. } | Phase::Over | Phase::Failed { .. } => true,
         }
+    }
+
+    /// What the next stream may have of this one, once
+    pub(crate) fn leave_keys(
+        &mut self,
+        send: &send::state::State,
+        shared: &Shared,
+    ) -> Option<KeptKeys> {
+        self.latch.leave(send.sealer(), &self.opener, shared)
     }
 
     fn on_remote_close(

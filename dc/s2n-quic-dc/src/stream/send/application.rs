@@ -198,7 +198,7 @@ impl<Sub: event::Subscriber> Writer<Sub> {
     ) -> Poll<io::Result<usize>> {
         let shared = &self.handle.shared;
         // the receiving half is never locked after the sending half
-        let mut piggyback = shared.piggyback();
+        let mut piggyback = shared.piggyback(now);
         let has_piggyback = piggyback.is_some();
         let mut send = shared.send().lock();
         send.on_completions(shared);

@@ -103,6 +103,9 @@ impl State {
         // without it
         let end = varint(start.as_u64().saturating_add(remaining as u64))?;
         let last_number = varint(self.numbers.stream + packets as u64)?;
+        if !self.sealer.has_numbers(last_number.as_u64()) {
+            return Err(Error::new(ErrorKind::PacketNumberExhaustion));
+        }
         let overhead = FIXED_OVERHEAD
             + shared.credentials.key_id.encoding_size()
             + stream_id.into_varint().encoding_size()

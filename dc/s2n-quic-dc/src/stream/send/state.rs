@@ -14,13 +14,13 @@ use super::{
 };
 use crate::{
     event::builder,
-    path::secret::seal::Application as Sealer,
     socket::send::{
         completion::{self, Outcome},
         transmission::{Completions, Token},
     },
     stream::{
         events::Event,
+        keys::Sealer,
         path::{Departed, Wakes},
         send::{Error, ErrorKind},
         shared::{CloseCode, Shared},
@@ -168,6 +168,22 @@ impl State {
     /// The peer has said something, so the stream was opened, and it has heard that the answers of these streams have arrived
     pub(crate) fn take_receipts(&mut self) -> Few<u64> {
         core::mem::take(&mut self.receipts)
+    }
+
+    /// The peer has every byte and the final offset
+    pub(crate) fn is_finished(&self) -> bool {
+        matches!(self.phase, Phase::Finished)
+    }
+
+    pub(crate) fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
+    /// Goes on with the next keys; nothing that was sealed with these is outstanding
+    pub(crate) fn update_sealer(&mut self, shared: &Shared) {
+        shared.withdraw_offer();
+        self.sealer
+            .update(|keys| shared.events.update_sealer(keys, shared.clock()));
     }
 
     /// Nothing is outstanding, nothing is to be said and nothing of this half is in the wheel
@@ -338,6 +354,11 @@ impl State {
         // data that nobody will read is not sent; what says so is
         self.completions.abandon();
         self.phase = Phase::Failed { error };
+        if shared.is_unknown_to_peer(error.kind()) {
+            // it has not heard what came with it
+            self.receipts = Few::default();
+            shared.forget_kept_keys();
+        }
         shared.publish(now, || {
             Event::SenderErrored(builder::StreamSenderErrored { error, source })
         });

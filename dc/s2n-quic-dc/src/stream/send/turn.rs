@@ -62,9 +62,7 @@ impl Turn<'_> {
                 send.block(Blocked::KeyUpdate, cx.waker());
                 return Poll::Pending;
             }
-            shared
-                .events
-                .update_sealer(&mut send.sealer, shared.clock());
+            send.update_sealer(shared);
         }
         if is_fin && buf.buffer_is_empty() {
             // the end needs neither credit nor a turn

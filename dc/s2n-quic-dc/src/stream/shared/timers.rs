@@ -111,7 +111,7 @@ impl Shared {
         let idle = match (recv_is_over, send_is_over) {
             (true, true) if send_is_quiet => None,
             (true, true) => Some(now + COMPLETION_RETRY),
-            _ => Some(self.last_heard() + self.idle_timeout),
+            _ => Some(self.last_heard() + self.terms.idle_timeout),
         };
         let next = [recv_timeout, send_timeout, idle]
             .into_iter()
@@ -125,19 +125,26 @@ impl Shared {
     /// Lets the stream go, if its receiving half has nothing to do but to answer repetitions; `peer_is_answered` says that none can come
     fn end(&self, peer_is_answered: bool, now: Timestamp) -> bool {
         let mut recv = self.recv().lock();
-        if peer_is_answered && recv.may_linger(self) {
-            drop(recv);
-            self.release();
-            return true;
-        }
-        let Some(lingering) = recv.linger(self) else {
+        if !recv.may_linger(self) {
             return false;
+        }
+        let kept = self.leave_keys(&mut recv);
+        let lingering = match peer_is_answered {
+            true => None,
+            false => recv.linger(self),
         };
         drop(recv);
-        let time_wait = self.path.time_wait();
-        let end = now + self.idle_timeout.max(time_wait);
-        let over = Over::new(lingering, time_wait, end, now);
-        self.core.linger(self, over);
+        if let Some(lingering) = lingering {
+            let time_wait = self.path.time_wait();
+            let end = now + self.terms.idle_timeout.max(time_wait);
+            let over = Over::new(lingering, time_wait, end, now);
+            self.core.linger(self, over);
+        } else {
+            self.release();
+        }
+        if let Some(kept) = kept {
+            self.core.idle_keys.put(kept, now);
+        }
         true
     }
 
@@ -174,7 +181,7 @@ impl Shared {
     }
 
     fn is_idle(&self, now: Timestamp) -> bool {
-        now >= self.last_heard() + self.idle_timeout
+        now >= self.last_heard() + self.terms.idle_timeout
             && !(self.recv().lock().is_terminal() && self.send().lock().is_terminal())
     }
 

@@ -303,6 +303,16 @@ impl Network {
             .collect()
     }
 
+    /// Has a datagram arrive that `from` is not sending now
+    pub(crate) fn inject(&self, from: Side, bytes: Vec<u8>) {
+        let mut state = self.state.lock();
+        state.sequence += 1;
+        let key = (state.clock.micros() + state.delay, state.sequence);
+        let ecn = ExplicitCongestionNotification::Ect0;
+        let datagram = Datagram { bytes, ecn };
+        state.in_flight.insert(key, (from.other(), datagram));
+    }
+
     pub(crate) fn calls(&self, side: Side) -> Vec<Call> {
         self.state.lock().ports[side as usize].calls.clone()
     }

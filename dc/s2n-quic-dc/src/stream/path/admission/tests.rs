@@ -64,6 +64,33 @@ fn the_distance_is_counted_from_the_oldest_unconfirmed_id() {
     assert!(poll(&mut waiting).is_some());
 }
 
+/// It goes on with the keys of another, so it holds back nobody's key, and counts as any other does
+#[test]
+fn a_stream_without_a_key_of_its_own_is_not_counted_from() {
+    let admission = Admission::new(3);
+    let ids = Ids::default();
+    let mut keyless = poll(&mut admission.open())
+        .expect("the first")
+        .fill_without_key();
+    for _ in 0..2 * MAX_DISTANCE {
+        drop(ids.open(&admission).expect("no distance"));
+    }
+    assert_eq!(admission.depth(), (1, 0));
+    keyless.speak();
+    let mut others = [(); 2].map(|()| ids.open(&admission).expect("below the limit"));
+    others.iter_mut().for_each(Permit::speak);
+    assert_eq!(admission.depth(), (3, 0));
+    let mut waiting = admission.open();
+    assert!(
+        poll(&mut waiting).is_none(),
+        "all three have something to say"
+    );
+    keyless.confirm().expect("somebody waits").wake();
+    assert!(poll(&mut waiting).is_some());
+    drop(others);
+    assert_eq!(admission.depth(), (0, 0));
+}
+
 #[test]
 fn opens_go_on_in_the_order_in_which_they_came() {
     let admission = Admission::new(u64::MAX);
@@ -245,7 +272,7 @@ fn five_thousand_opens_never_leave_the_window() {
             Some(permit) => {
                 opened += 1;
                 permits.push_back(permit);
-                let oldest = permits.front().map_or(0, |p: &Permit| p.key_id);
+                let oldest = permits.front().and_then(|p: &Permit| p.key_id).unwrap_or(0);
                 assert!(ids.0.get() - oldest <= MAX_DISTANCE);
             }
             // confirmations come in any order

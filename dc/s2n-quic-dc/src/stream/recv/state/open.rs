@@ -6,7 +6,6 @@
 
 use super::{Phase, State};
 use crate::{
-    crypto,
     event::builder,
     packet::stream,
     stream::{
@@ -92,9 +91,8 @@ impl State {
             }
         };
         if self.opener.needs_update() {
-            shared
-                .events
-                .update_opener(&mut self.opener, shared.clock());
+            self.opener
+                .update(|keys| shared.events.update_opener(keys, shared.clock()));
         }
 
         self.highest = self.highest.max(meta.end());
@@ -129,7 +127,9 @@ impl State {
                 }
                 Ok(FrameMut::Ping(_)) => self.is_invited = true,
                 Ok(FrameMut::Datagram(datagram)) => {
-                    self.keep_receipts(datagram.data.into_less_safe_slice());
+                    let datagram = datagram.data.into_less_safe_slice();
+                    self.has_offer |= datagram.is_empty();
+                    self.keep_receipts(datagram);
                 }
                 Ok(_) | Err(_) => {}
             }
@@ -198,9 +198,7 @@ impl State {
                 .map_err(Error::from)?;
             if matches!(meta.space, stream::PacketSpace::Recovery) && !meta.is_retransmission {
                 // a probe is not covered by the payload key, which is what checks for replays
-                opener
-                    .on_decrypt_success(crypto::UninitSlice::new(&mut []))
-                    .map_err(Error::from)?;
+                opener.check_replay().map_err(Error::from)?;
             }
             if !is_allowed {
                 return Err(Error::new(ErrorKind::MaxDataExceeded));
