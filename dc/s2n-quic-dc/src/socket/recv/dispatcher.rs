@@ -9,7 +9,7 @@
 
 use super::{
     refusals::Refusals,
-    router::{self, Reason, Route, ACCEPTOR},
+    router::{self, Prefix, Reason, Route, ACCEPTOR},
 };
 use crate::{
     credentials::Credentials,
@@ -50,6 +50,7 @@ pub(super) struct Dispatcher {
 /// Packets in a row for one stream
 struct Run {
     key: Key,
+    prefix: Prefix,
     shared: Arc<Shared>,
     len: usize,
 }
@@ -112,8 +113,12 @@ impl Dispatcher {
             let Some(packet) = train.packets.get_mut(ahead) else {
                 break;
             };
-            let route = router::classify(packet);
             // nearly all go where the one before went
+            if let Some(run) = run.as_mut().filter(|run| run.prefix.begins(packet)) {
+                run.len += 1;
+                continue;
+            }
+            let route = router::classify(packet);
             if let (
                 Route::Stream {
                     queue_id,
@@ -180,13 +185,19 @@ impl Dispatcher {
         now: Timestamp,
     ) -> Option<Run> {
         let key = Key::new(queue_id, credentials);
+        let addressed = queue_id;
         let queue_id = match key {
             Key::Queue(queue_id) => Some(queue_id),
             Key::Opening(credentials) => self.core.opened(&credentials),
         };
         if let Some(shared) = queue_id.and_then(|id| self.core.stream(id)) {
-            let len = 1;
-            return Some(Run { key, shared, len });
+            let packet = train.packets.first_mut()?;
+            return Some(Run {
+                key,
+                prefix: Prefix::new(packet, addressed, &credentials, source_queue_id),
+                shared,
+                len: 1,
+            });
         }
         let mut first = train.split_to(1);
         let Some(queue_id) = queue_id else {

@@ -6,10 +6,10 @@
 
 use crate::{
     credentials::Credentials,
-    packet::{secret_control, Packet},
+    packet::{secret_control, stream::Id, Packet},
     stream::{environment::routes::NOBODY, shared::TAG_LEN},
 };
-use s2n_codec::DecoderBufferMut;
+use s2n_codec::{DecoderBufferMut, EncoderValue as _};
 use s2n_quic_core::varint::VarInt;
 
 /// The id of no queue: a packet with it asks the acceptor, by credentials
@@ -70,6 +70,46 @@ pub(crate) fn classify(datagram: &mut [u8]) -> Route {
     }
 }
 
+/// The first bytes of a packet with data: those that say which stream it is for. Packets of one train nearly all begin as the first one does, which
+/// is seen sooner than what they say.
+pub(crate) struct Prefix {
+    bytes: [u8; MAX_PREFIX_LEN],
+    len: u8,
+}
+
+/// The tag, the version and two unused bytes, the credentials, and the two queues (wire format, section 1.3)
+const MAX_PREFIX_LEN: usize = 4 + 16 + 3 * 8;
+
+impl Prefix {
+    /// Of `packet`, which goes there
+    pub(crate) fn new(
+        packet: &[u8],
+        queue_id: u64,
+        credentials: &Credentials,
+        source_queue_id: Option<VarInt>,
+    ) -> Self {
+        let stream_id = VarInt::new(queue_id).ok().and_then(Id::normal);
+        let len = 4
+            + credentials.encoding_size()
+            + stream_id.map_or(0, |id| id.into_varint().encoding_size())
+            + source_queue_id.map_or(0, |id| id.encoding_size());
+        let mut bytes = [0; MAX_PREFIX_LEN];
+        // what was classified is longer
+        let len = len.min(packet.len()).min(MAX_PREFIX_LEN);
+        bytes[..len].copy_from_slice(&packet[..len]);
+        Self {
+            bytes,
+            len: len as u8,
+        }
+    }
+
+    /// Whether `packet` has the same
+    #[inline]
+    pub(crate) fn begins(&self, packet: &[u8]) -> bool {
+        packet.starts_with(&self.bytes[..usize::from(self.len)])
+    }
+}
+
 /// The packet that [`Route::SecretControl`] was found for
 pub(crate) fn secret_control(datagram: &mut [u8]) -> Option<secret_control::Packet<'_>> {
     secret_control::Packet::decode(DecoderBufferMut::new(datagram))
@@ -88,6 +128,12 @@ pub(crate) fn is_unknown_secret(datagram: &mut [u8]) -> bool {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::{
+        crypto::{self, seal},
+        packet::stream::encoder,
+    };
+    use s2n_codec::EncoderBuffer;
+    use s2n_quic_core::buffer::reader::{storage, Incremental};
 
     #[test]
     fn nothing_that_comes_from_the_network_panics() {
@@ -104,6 +150,74 @@ mod tests {
                     assert!(secret_control(&mut datagram).is_some());
                 }
                 assert_eq!(*bytes, datagram, "classifying changes nothing");
+            });
+    }
+
+    /// A packet without payload; `ids` are those of the queues, of the key and of the packet
+    fn packet(ids: [u32; 4], has_source: bool) -> Vec<u8> {
+        let [queue_id, source_queue_id, key_id, number] = ids.map(VarInt::from_u32);
+        let mut bytes = vec![0; 200];
+        let len = encoder::encode(
+            EncoderBuffer::new(&mut bytes),
+            has_source.then_some(source_queue_id),
+            Id::normal(queue_id).expect("a small id"),
+            number,
+            VarInt::ZERO,
+            VarInt::ZERO,
+            &mut storage::Empty,
+            VarInt::ZERO,
+            &(),
+            &mut Incremental::default()
+                .with_storage(&mut storage::Empty, false)
+                .expect("nothing"),
+            &NoKey,
+            &Credentials {
+                id: [7; 16].into(),
+                key_id,
+            },
+        );
+        bytes.truncate(len);
+        bytes
+    }
+
+    struct NoKey;
+
+    impl seal::Application for NoKey {
+        fn key_phase(&self) -> crypto::KeyPhase {
+            crypto::KeyPhase::Zero
+        }
+
+        fn tag_len(&self) -> usize {
+            TAG_LEN
+        }
+
+        fn encrypt(&self, _: u64, _: &[u8], _: Option<&[u8]>, _: &mut [u8]) {}
+    }
+
+    /// What a packet says besides, such as its number, is behind the prefix
+    #[test]
+    fn packets_that_begin_alike_go_to_the_same_stream() {
+        bolero::check!()
+            .with_type::<([u32; 4], [u32; 4], [bool; 2], u8)>()
+            .for_each(|(a, b, has_source, same)| {
+                let pick = |index: usize| match same & (1 << index) {
+                    0 => b[index],
+                    _ => a[index],
+                };
+                let b = [0, 1, 2, 3].map(pick);
+                let (mut first, mut second) = (packet(*a, has_source[0]), packet(b, has_source[1]));
+                let Route::Stream {
+                    queue_id,
+                    credentials,
+                    source_queue_id,
+                } = classify(&mut first)
+                else {
+                    panic!("it has data");
+                };
+                let prefix = Prefix::new(&first, queue_id, &credentials, source_queue_id);
+                let is_same = classify(&mut first) == classify(&mut second);
+                assert_eq!(prefix.begins(&second), is_same);
+                assert!(!prefix.begins(&second[..20]));
             });
     }
 

@@ -156,6 +156,10 @@ impl Buffer {
 
     /// Moves what is in order into `dest`
     pub(super) fn read<B: writer::Storage>(&mut self, dest: &mut B) {
+        if self.is_empty() {
+            // nearly always: what comes next goes where the reader wants it
+            return;
+        }
         if let Some(kept) = &mut self.kept {
             let len = kept.unread.len().min(dest.remaining_capacity());
             dest.put_slice(&kept.unread()[..len]);

@@ -57,6 +57,8 @@ pub(crate) struct State {
     ecn: EcnCounts,
     next_control: u64,
     remembered: SmallVec<[Remembered; 1]>,
+    /// The control packet that the peer named last
+    seen: Option<u64>,
     completions: Arc<Completions>,
     drained: completion::Batch<Token, Departed>,
     /// Something is to be said
@@ -138,6 +140,7 @@ impl State {
             ecn: EcnCounts::default(),
             next_control: 0,
             remembered: SmallVec::new(),
+            seen: None,
             completions: completion::Queue::new(),
             drained: completion::Batch::new(),
             is_control_due: false,

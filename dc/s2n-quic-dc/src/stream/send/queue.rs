@@ -9,7 +9,7 @@
 //! put it in.
 
 use super::state::{
-    transmission::{Content, Data, Info, RecordId},
+    transmission::{Content, Data, Info, RecordId, Shape},
     Phase, State,
 };
 use crate::{
@@ -182,26 +182,34 @@ impl State {
                     break;
                 }
                 self.numbers.stream += 1;
-                let payload_len = before - reader.buffered_len();
-                let data = Data {
-                    origin: record,
-                    segment: made as u8,
-                    number,
-                    offset: offset.as_u64(),
-                    payload_len: payload_len as u16,
+                let shape = Shape {
+                    packet_len: packet_len as u16,
+                    held: packet_len as u16,
+                    payload_len: (before - reader.buffered_len()) as u16,
                     is_fin: ends_here && reader.buffer_is_empty(),
                 };
+                let sequence = self.numbers.next_sequence();
+                if made == 0 || !self.stream.push_next(shape) {
+                    let data = Data {
+                        origin: record,
+                        segment: made as u8,
+                        number,
+                        offset: offset.as_u64(),
+                        payload_len: shape.payload_len,
+                        is_fin: shape.is_fin,
+                    };
+                    self.stream.push(
+                        number,
+                        &Info {
+                            sequence,
+                            record,
+                            content: Content::Data(data),
+                            packet_len: shape.packet_len,
+                            held: shape.held,
+                        },
+                    );
+                }
                 made += 1;
-                self.stream.push(
-                    number,
-                    &Info {
-                        sequence: self.numbers.next_sequence(),
-                        record,
-                        content: Content::Data(data),
-                        packet_len: packet_len as u16,
-                        held: packet_len as u16,
-                    },
-                );
                 if packet_len < datagram_len {
                     // a short packet ends the batch
                     break;

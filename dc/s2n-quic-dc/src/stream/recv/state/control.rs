@@ -86,6 +86,11 @@ impl State {
         let Some(seen) = next_expected.checked_sub(1) else {
             return;
         };
+        if self.seen == Some(seen) {
+            // nearly every packet says again what the one before has said
+            return;
+        }
+        self.seen = Some(seen);
         shared.on_answered();
         self.window.on_answered(seen, now);
         // only the packet that is named is sure to have arrived

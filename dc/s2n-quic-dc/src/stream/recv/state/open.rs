@@ -72,24 +72,24 @@ impl State {
             return Ok(None);
         }
 
-        let received_before = self.buffer.total_received_len();
-        let kept = match self.open(&mut packet, &meta, may_stay, dest, shared, now) {
-            Ok(kept) => kept,
-            Err(error) if is_fatal(&error) => {
-                shared.on_authenticated(
-                    received.remote,
-                    packet.source_queue_id(),
-                    now,
-                    &mut self.wakes,
-                );
-                self.on_local_error(error, close_code(&error), shared, now);
-                return Err(error);
-            }
-            Err(error) => {
-                shared.counters().dropped.unauthenticated.add(1);
-                return Err(error);
-            }
-        };
+        let Opened { kept, is_new } =
+            match self.open(&mut packet, &meta, may_stay, dest, shared, now) {
+                Ok(opened) => opened,
+                Err(error) if is_fatal(&error) => {
+                    shared.on_authenticated(
+                        received.remote,
+                        packet.source_queue_id(),
+                        now,
+                        &mut self.wakes,
+                    );
+                    self.on_local_error(error, close_code(&error), shared, now);
+                    return Err(error);
+                }
+                Err(error) => {
+                    shared.counters().dropped.unauthenticated.add(1);
+                    return Err(error);
+                }
+            };
         if self.opener.needs_update() {
             self.opener
                 .update(|keys| shared.events.update_opener(keys, shared.clock()));
@@ -100,7 +100,6 @@ impl State {
         self.ecn.increment(received.ecn);
         self.is_control_due = true;
         self.unanswered += 1;
-        let is_new = self.buffer.total_received_len() > received_before;
         if meta.is_retransmission && is_new {
             // what it repeats has not arrived
             shared.path.note_loss();
@@ -118,6 +117,10 @@ impl State {
             &mut self.wakes,
         );
         self.on_control_numbers(meta.next_expected_control_packet, shared, now);
+        if packet.control_data().is_empty() {
+            self.try_finish(shared, now);
+            return Ok(kept);
+        }
         self.on_piggyback(&mut packet, shared, now);
         for frame in packet.control_frames_mut() {
             match frame {
@@ -160,7 +163,7 @@ impl State {
         }
     }
 
-    /// Authenticates the packet and accepts its payload. Where that is, if it stays in the packet.
+    /// Authenticates the packet and accepts its payload
     fn open<B>(
         &mut self,
         packet: &mut stream::decoder::Packet<'_>,
@@ -169,7 +172,7 @@ impl State {
         dest: &mut B,
         shared: &Shared,
         now: Timestamp,
-    ) -> Result<Option<Range<usize>>, Error>
+    ) -> Result<Opened, Error>
     where
         B: writer::Storage,
     {
@@ -187,7 +190,10 @@ impl State {
                 packet.decrypt(opener, control, out).map_err(Error::from)
             })?;
         }
-        let mut kept = None;
+        let mut opened = Opened {
+            kept: None,
+            is_new: is_next,
+        };
         if is_direct {
             buffer
                 .skip(meta.payload_len, meta.is_fin)
@@ -207,11 +213,13 @@ impl State {
                 buffer
                     .skip_kept(meta.payload_len, meta.is_fin)
                     .map_err(Error::from_buffer)?;
-                kept = Some(meta.payload());
+                opened.kept = Some(meta.payload());
             } else {
+                let received = buffer.total_received_len();
                 buffer
                     .write_at(meta.offset, packet.payload(), meta.is_fin)
                     .map_err(Error::from_buffer)?;
+                opened.is_new = buffer.total_received_len() > received;
             }
         }
         if meta.payload_len > 0 {
@@ -223,7 +231,7 @@ impl State {
                 })
             });
         }
-        Ok(kept)
+        Ok(opened)
     }
 
     /// The half has ended: the peer is told again, unless it knows. Only a peer that knows gets an acknowledgement, because the
@@ -251,6 +259,14 @@ impl State {
     }
 }
 
+/// A packet whose payload was accepted
+struct Opened {
+    /// Where the payload is, if it stays in the packet
+    kept: Option<Range<usize>>,
+    /// It has bytes that had not arrived
+    is_new: bool,
+}
+
 /// What a packet's header says, kept beside the buffer that is opened
 struct Meta {
     space: stream::PacketSpace,
@@ -264,6 +280,7 @@ struct Meta {
 }
 
 impl Meta {
+    #[inline]
     fn of(packet: &stream::decoder::Packet<'_>) -> Self {
         Self {
             space: packet.tag().packet_space(),

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 
 mod packets;
 
-pub(crate) use packets::{Part, SentPackets};
+pub(crate) use packets::{Part, SentPackets, Shape};
 
 /// Names a transmission of this stream; the token of its completion
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

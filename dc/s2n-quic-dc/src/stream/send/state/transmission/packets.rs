@@ -38,11 +38,11 @@ struct Run {
 
 /// What does not follow from the place in a run
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Shape {
-    packet_len: u16,
-    held: u16,
-    payload_len: u16,
-    is_fin: bool,
+pub(crate) struct Shape {
+    pub(crate) packet_len: u16,
+    pub(crate) held: u16,
+    pub(crate) payload_len: u16,
+    pub(crate) is_fin: bool,
 }
 
 impl Info {
@@ -103,20 +103,29 @@ impl Run {
         let index = u64::from(self.count);
         let segment = u64::from(first.segment) + index;
         let is_next = number == self.number + index
-            && segment < u64::from(u64::BITS)
-            && self.last == self.first.shape()
             && info.record == self.first.record
             && info.sequence == self.first.sequence + index
             && data.origin == first.origin
             && u64::from(data.segment) == segment
             && data.number == first.number + index
             && data.offset == first.offset + index * u64::from(first.payload_len);
-        if is_next {
-            self.last = info.shape();
+        is_next && self.extend_by(info.shape())
+    }
+
+    /// Takes the next packet in; false if the one before it is not as the first one, or if there is no bit for it
+    #[inline]
+    fn extend_by(&mut self, shape: Shape) -> bool {
+        let Content::Data(first) = &self.first.content else {
+            return false;
+        };
+        let has_bit = u64::from(first.segment) + u64::from(self.count) < u64::from(u64::BITS);
+        let is_alike = has_bit && self.last == self.first.shape();
+        if is_alike {
+            self.last = shape;
+            self.alive |= 1 << self.count;
             self.count += 1;
-            self.alive |= 1 << index;
         }
-        is_next
+        is_alike
     }
 
     /// One more than the highest number
@@ -259,6 +268,13 @@ impl SentPackets {
             self.runs.reserve_exact(1);
         }
         self.runs.push_back(Run::new(number, *info));
+    }
+
+    /// Pushes the packet after the one that was pushed last: it has the next number, sequence and segment, and the next bytes. False if that has to be
+    /// [said](Self::push) of it.
+    #[inline]
+    pub(crate) fn push_next(&mut self, shape: Shape) -> bool {
+        self.runs.back_mut().is_some_and(|run| run.extend_by(shape))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
