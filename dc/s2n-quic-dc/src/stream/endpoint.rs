@@ -93,7 +93,7 @@ where
                 ));
             };
             let permit = place.fill(pair.credentials.key_id.as_u64());
-            let basis = Basis::derived(pair, &params, None, path, Initiator::Local, core)?;
+            let basis = Basis::derived(pair, &params, None, path, Initiator::Local, core, now)?;
             (basis, permit)
         }
     };
@@ -178,6 +178,7 @@ impl Basis {
         path: Arc<Path>,
         initiator: Initiator,
         core: &Core,
+        now: Timestamp,
     ) -> io::Result<Self> {
         let control = pair.control.map(Arc::new);
         let control = path
@@ -196,6 +197,7 @@ impl Basis {
                 pair.application,
                 control,
                 Generation::FIRST,
+                now,
             ),
             terms,
             application_data,

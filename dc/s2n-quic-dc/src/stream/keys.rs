@@ -15,7 +15,8 @@ use crate::{
     path::secret::{map::ApplicationPair, open, seal},
     stream::control_keys::ControlKeys,
 };
-use s2n_quic_core::{packet::KeyPhase, varint::VarInt};
+use core::time::Duration;
+use s2n_quic_core::{packet::KeyPhase, time::Timestamp, varint::VarInt};
 use std::sync::Arc;
 
 pub(crate) mod idle;
@@ -31,6 +32,9 @@ const NUMBER_BITS: u32 = 32;
 
 /// Streams that use the same keys at most, one after the other
 const MAX_GENERATIONS: u64 = 1024;
+
+/// How long they are used: a map that has dropped a secret is to have its way soon after
+const MAX_AGE: Duration = Duration::from_secs(30);
 
 /// Which of the streams with the same keys
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,22 +76,26 @@ pub(crate) struct Keys {
     pub(crate) sealer: Sealer,
     pub(crate) opener: Opener,
     pub(crate) control: ControlKeys,
+    /// When the map derived them
+    pub(crate) since: Timestamp,
 }
 
 impl Keys {
-    /// As the map has derived them, for streams of `generation`
+    /// As the map derives them now, for streams of `generation`
     #[inline(always)] // takes them from where the map has left them
     pub(crate) fn new(
         credentials: Credentials,
         pair: ApplicationPair,
         control: ControlKeys,
         generation: Generation,
+        now: Timestamp,
     ) -> Self {
         Self {
             credentials,
             sealer: Sealer::new(Arc::new(pair.sealer), generation),
             opener: Opener::new(Arc::new(pair.opener), generation),
             control,
+            since: now,
         }
     }
 }

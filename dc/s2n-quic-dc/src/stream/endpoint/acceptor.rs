@@ -66,7 +66,7 @@ impl<Sub: event::Subscriber + Clone> Acceptor for QueueAcceptor<Sub> {
                     return;
                 }
                 Claimed::Busy => return,
-                Claimed::Unknown if refuse(&mut opening, &core.map) => return,
+                Claimed::Unknown if refuse(&mut opening, &core.map, now) => return,
                 // the map has come as far as that
                 Claimed::Unknown => {}
             }
@@ -85,7 +85,7 @@ impl<Sub: event::Subscriber + Clone> Acceptor for QueueAcceptor<Sub> {
         };
         let path = path.unwrap_or_else(|| core.path(opening.credentials.id));
         let initiator = Initiator::Remote;
-        let basis = Basis::derived(pair, &params, application_data, path, initiator, core);
+        let basis = Basis::derived(pair, &params, application_data, path, initiator, core, now);
         if let Ok(basis) = basis {
             self.open(basis, opening, core, shard, guard, now);
         }
@@ -156,7 +156,7 @@ impl<Sub: event::Subscriber + Clone> QueueAcceptor<Sub> {
 }
 
 /// Ends a stream that would go on with keys which nobody knows any more to have offered; false if it is not one
-fn refuse(opening: &mut Opening<'_>, map: &Map) -> bool {
+fn refuse(opening: &mut Opening<'_>, map: &Map, now: Timestamp) -> bool {
     let credentials = opening.credentials;
     let of_map = Credentials {
         id: credentials.id,
@@ -177,6 +177,7 @@ fn refuse(opening: &mut Opening<'_>, map: &Map) -> bool {
         pair.application,
         ControlKeys::Derived(Arc::new(control)),
         Generation::of(credentials.key_id),
+        now,
     );
     // opening it changes it, even if it is not authentic
     let packet = opening.arrival.packets.first_mut();

@@ -4,12 +4,13 @@
 //!
 //! The one rule: whatever is left is used by one stream. It cannot be copied, and a [latch](Latch) gives it away once.
 
-use super::{Generation, Keys, Opener, Sealer};
+use super::{Generation, Keys, Opener, Sealer, MAX_AGE};
 use crate::{
     credentials::Credentials,
     path::secret::{map::ApplicationData, open, seal},
     stream::{control_keys::ControlKeys, path::Path, shared::Shared, terms::Terms},
 };
+use s2n_quic_core::time::Timestamp;
 use std::{net::SocketAddr, sync::Arc};
 
 pub(crate) struct KeptKeys {
@@ -18,6 +19,7 @@ pub(crate) struct KeptKeys {
     sealer: Arc<seal::Application>,
     opener: Arc<open::Application>,
     control: ControlKeys,
+    since: Timestamp,
     pub(crate) path: Arc<Path>,
     pub(crate) terms: Terms,
     pub(crate) application_data: Option<ApplicationData>,
@@ -42,15 +44,17 @@ impl Latch {
         sealer: &Sealer,
         opener: &Opener,
         shared: &Shared,
+        now: Timestamp,
     ) -> Option<KeptKeys> {
         if core::mem::replace(&mut self.has_left, true) {
             return None;
         }
         let is_updated = sealer.is_updated || opener.is_updated;
         let is_worn = sealer.needs_update() || opener.needs_update();
+        let is_old = now >= shared.keys_since + MAX_AGE;
         // an id of the map that is too large does not say so
         let is_said = Generation::of(shared.credentials.key_id) == sealer.generation;
-        if is_updated || is_worn || !is_said {
+        if is_updated || is_worn || is_old || !is_said {
             return None;
         }
         Some(KeptKeys {
@@ -58,6 +62,7 @@ impl Latch {
             sealer: sealer.keys.clone(),
             opener: opener.keys.clone(),
             control: shared.control_keys.for_later(),
+            since: shared.keys_since,
             path: shared.path.clone(),
             terms: shared.terms,
             application_data: shared.application_data.clone(),
@@ -75,6 +80,7 @@ impl KeptKeys {
             sealer: Sealer::new(self.sealer.clone(), generation),
             opener: Opener::new(self.opener.clone(), generation),
             control: self.control.for_later(),
+            since: self.since,
         }
     }
 }
@@ -89,6 +95,7 @@ impl KeptKeys {
             sealer: keys.sealer.keys,
             opener: keys.opener.keys,
             control: keys.control,
+            since: keys.since,
             path: Path::new(path::Limits {
                 max_burst: 65_000,
                 max_rate: None,

@@ -5,7 +5,7 @@
 use super::{kept::KeptKeys, *};
 use crate::{
     path::secret::map::Map,
-    stream::TransportFeatures,
+    stream::{testing::clock::timestamp, TransportFeatures},
     testing::secrets::{self, Agreement},
 };
 use bolero::check;
@@ -42,6 +42,7 @@ impl Ends {
             pair.application,
             control,
             Generation::FIRST,
+            timestamp(1_000_000),
         )
     }
 
@@ -58,6 +59,7 @@ impl Ends {
             pair.application,
             control,
             Generation::FIRST,
+            timestamp(1_000_000),
         )
     }
 

@@ -241,8 +241,9 @@ impl State {
         &mut self,
         send: &send::state::State,
         shared: &Shared,
+        now: Timestamp,
     ) -> Option<KeptKeys> {
-        self.latch.leave(send.sealer(), &self.opener, shared)
+        self.latch.leave(send.sealer(), &self.opener, shared, now)
     }
 
     fn on_remote_close(

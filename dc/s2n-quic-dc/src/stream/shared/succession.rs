@@ -32,7 +32,7 @@ impl Shared {
                 offers.renew(&credentials, self.terms.idle_timeout, now)
             }),
             false => {
-                let kept = recv.leave_keys(&self.send().lock(), self);
+                let kept = recv.leave_keys(&self.send().lock(), self, now);
                 kept.is_some_and(|kept| offers.put(kept, now))
             }
         };
@@ -42,12 +42,17 @@ impl Shared {
     }
 
     /// What the client's next stream may have of this one, which is over
-    pub(super) fn leave_keys(&self, recv: &mut recv::state::State) -> Option<KeptKeys> {
+    pub(super) fn leave_keys(
+        &self,
+        recv: &mut recv::state::State,
+        now: Timestamp,
+    ) -> Option<KeptKeys> {
         if !recv.has_offer {
             return None;
         }
         let send = self.send().lock();
-        send.is_finished().then(|| recv.leave_keys(&send, self))?
+        send.is_finished()
+            .then(|| recv.leave_keys(&send, self, now))?
     }
 
     /// Whether the stream has failed because the peer does not know the keys that it took over

@@ -128,7 +128,7 @@ impl Shared {
         if !recv.may_linger(self) {
             return false;
         }
-        let kept = self.leave_keys(&mut recv);
+        let kept = self.leave_keys(&mut recv, now);
         let lingering = match peer_is_answered {
             true => None,
             false => recv.linger(self),

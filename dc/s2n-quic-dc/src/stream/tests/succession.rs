@@ -129,6 +129,34 @@ fn keys_are_renewed_after_a_thousand_calls() {
     assert_eq!(pair.server.metrics().kept_keys, 1);
 }
 
+/// A map that has dropped the secret is heard by then
+#[test]
+fn keys_are_renewed_after_half_a_minute() {
+    let mut pair = pair();
+    for _ in 0..70 {
+        calls(&mut pair, 1);
+        pair.run_for(SECOND / 2);
+    }
+    let opened = opened_with(&pair);
+    let renewed = opened.iter().filter(|(_, generation)| *generation == 0);
+    assert_eq!(renewed.count(), 2, "{opened:?}");
+    assert_eq!(opened[60].0, opened[0].0);
+    assert_eq!(opened[61].0, opened[0].0 + 1);
+}
+
+/// With the next ones that are left, so that no timer has to look after them
+#[test]
+fn what_nobody_comes_for_is_let_go() {
+    let mut pair = pair();
+    at_once(&mut pair, 8);
+    let kept = |pair: &Pair| [&pair.client, &pair.server].map(|end| end.metrics().kept_keys);
+    assert_eq!(kept(&pair), [8, 8]);
+    pair.run_for(62 * SECOND);
+    assert_eq!(pair.next_event(), None);
+    calls(&mut pair, 2);
+    assert_eq!(kept(&pair), [1, 1]);
+}
+
 /// Each has keys of its own, and those that are used again are the warmest
 #[test]
 fn calls_at_once_use_as_many_keys_as_there_are_calls() {
@@ -407,7 +435,7 @@ fn a_stream_leaves_its_keys_once() {
     let again = shared
         .recv()
         .lock()
-        .leave_keys(&shared.send().lock(), &shared);
+        .leave_keys(&shared.send().lock(), &shared, pair.clock.now());
     assert!(again.is_none());
 }
 
