@@ -37,6 +37,7 @@ struct Offer {
 }
 
 /// What is known of the keys that a packet names
+#[allow(clippy::large_enum_variant)] // it is taken apart where it is made
 pub(crate) enum Claimed {
     /// To be [returned](Offers::return_claim) once it is known whether the packet is authentic
     Offered(KeptKeys),
