@@ -280,3 +280,55 @@ fn a_lost_answer_costs_no_more_than_itself() {
     assert_eq!(answers[0].fate, Fate::Drop);
     assert_at_rest(&pair);
 }
+
+/// Has the client write so many bytes at once, which arrive and are not read
+fn arrived(pair: &mut Pair, len: usize) -> (Stream, Stream, usize) {
+    let (mut client, server) = pair.connect();
+    pair.run_for(100 * MILLISECOND);
+    let before = pair.network.sent(Side::Server, Kind::is_control).len();
+    assert_eq!(write_now(&mut client, &pattern(len, 1)), len);
+    // half a millisecond before the worker opens them
+    pair.run_for(MILLISECOND + MILLISECOND / 2);
+    assert_eq!(
+        pair.network.sent(Side::Server, Kind::is_control).len(),
+        before
+    );
+    (client, server, before)
+}
+
+/// As who reads all of it at once
+#[test]
+fn who_reads_little_at_a_time_acknowledges_no_more_often() {
+    let mut pair = Pair::new(Options::default());
+    let (_client, mut server, before) = arrived(&mut pair, 12_000);
+    let mut bytes = Vec::new();
+    while bytes.len() < 12_000 {
+        let mut some = [0; 500];
+        let read = poll_once(server.read_into(&mut &mut some[..]));
+        let Poll::Ready(Ok(len @ 1..)) = read else {
+            panic!("all has arrived: {read:?}");
+        };
+        bytes.extend_from_slice(&some[..len]);
+    }
+    assert!(bytes == pattern(12_000, 1));
+    pair.settle();
+    let said = pair.network.sent(Side::Server, Kind::is_control).len() - before;
+    assert!((1..=2).contains(&said), "{said}");
+}
+
+#[test]
+fn a_reader_that_does_not_come_back_owes_no_acknowledgement_for_long() {
+    let mut pair = Pair::new(Options::default());
+    let (_client, mut server, before) = arrived(&mut pair, 12_000);
+    let read = poll_once(server.read_into(&mut &mut [0; 500][..]));
+    assert!(matches!(read, Poll::Ready(Ok(500))), "{read:?}");
+    pair.settle();
+    let said = |pair: &Pair| pair.network.sent(Side::Server, Kind::is_control).len() - before;
+    assert_eq!(said(&pair), 0, "the others wait to be opened");
+    pair.run_for(MILLISECOND / 2);
+    assert_eq!(said(&pair), 1);
+    // of everything: the client has nothing to ask for
+    pair.run_for(SECOND);
+    assert_eq!(pair.client.metrics().packets_retransmitted, 0);
+    assert_eq!(pair.client.metrics().window_outstanding, 0);
+}

@@ -46,6 +46,9 @@ const MAX_REMEMBERED: usize = 16;
 pub(in crate::stream::recv) const CONTROL_PACKET_LEN: usize = 1200;
 const CONTROL_OVERHEAD: usize = 100;
 
+/// Bytes of packets that a reader opens at most without a word while others wait to be opened: a quarter of the largest window of a short path
+const MAX_UNANSWERED: u64 = 256 << 10;
+
 /// The first repetition of a promise of credit or of a close; doubles to [`MAX_REPEAT`]
 const FIRST_REPEAT: Duration = Duration::from_millis(20);
 const MAX_REPEAT: Duration = Duration::from_secs(2);
@@ -150,13 +153,19 @@ impl State {
 
     /// After a read that has returned something: if a single packet has ended the stream, its acknowledgement waits for the application's
     /// answer, or for [`READER_GRACE`](crate::stream::recv::worker::READER_GRACE), to leave together with it (RFC 9000, section 13.2.1).
-    /// Returns whether it does.
+    /// While packets wait to be opened, that of those before waits for theirs, as long: who reads little at a time would acknowledge each packet.
+    /// Returns whether it waits.
     pub(crate) fn transmit_or_defer_control(
         &mut self,
         shared: &Arc<Shared>,
         now: Timestamp,
     ) -> bool {
         let is_open = matches!(self.phase, Phase::Open | Phase::TimeWait { .. });
+        let unanswered = u64::from(self.unanswered) * shared.datagram_len() as u64;
+        let has_more = !self.backlog.is_empty() && unanswered < MAX_UNANSWERED;
+        if has_more && is_open && !self.is_repetition {
+            return true;
+        }
         let is_message = self.unanswered == 1 && self.has_all();
         let is_deferred = self.is_control_due && is_open && is_message && !self.is_repetition;
         if is_deferred {
