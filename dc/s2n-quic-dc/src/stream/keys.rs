@@ -101,15 +101,21 @@ impl Keys {
 }
 
 /// What a stream encrypts with
-pub(crate) struct Sealer {
-    keys: Arc<seal::Application>,
+pub(crate) type Sealer = Share<seal::Application>;
+
+/// What a stream decrypts with
+pub(crate) type Opener = Share<open::Application>;
+
+/// A generation's share of the numbers of a key
+pub(crate) struct Share<K> {
+    keys: Arc<K>,
     generation: Generation,
-    /// They are not those any more that the peer would open the next stream's packets with
+    /// They are not those any more that the peer has for the next stream
     is_updated: bool,
 }
 
-impl Sealer {
-    fn new(keys: Arc<seal::Application>, generation: Generation) -> Self {
+impl<K> Share<K> {
+    fn new(keys: Arc<K>, generation: Generation) -> Self {
         Self {
             keys,
             generation,
@@ -117,21 +123,34 @@ impl Sealer {
         }
     }
 
-    pub(crate) fn needs_update(&self) -> bool {
-        self.keys.needs_update()
-    }
-
     /// Has `update` make the next keys of these, unless another stream may take them over
-    pub(crate) fn update(&mut self, update: impl FnOnce(&mut seal::Application)) {
+    pub(crate) fn update(&mut self, update: impl FnOnce(&mut K)) {
         if let Some(keys) = Arc::get_mut(&mut self.keys) {
             update(keys);
             self.is_updated = true;
         }
     }
+}
+
+impl Sealer {
+    pub(crate) fn needs_update(&self) -> bool {
+        self.keys.needs_update()
+    }
 
     /// Whether packets may have the numbers below this one: keys are updated long before those are used up, and then are the stream's own
     pub(crate) fn has_numbers(&self, end: u64) -> bool {
         self.is_updated || end <= 1 << NUMBER_BITS
+    }
+}
+
+impl Opener {
+    pub(crate) fn needs_update(&self) -> bool {
+        self.keys.needs_update()
+    }
+
+    /// Checks for replays, as decrypting does
+    pub(crate) fn check_replay(&self) -> crypto::open::Result {
+        self.keys.on_decrypt_success(UninitSlice::new(&mut []))
     }
 }
 
@@ -155,41 +174,6 @@ impl crypto::seal::Application for Sealer {
         let nonce = self.generation.nonce(packet_number);
         self.keys
             .encrypt(nonce, header, extra_payload, payload_and_tag);
-    }
-}
-
-/// What a stream decrypts with
-pub(crate) struct Opener {
-    keys: Arc<open::Application>,
-    generation: Generation,
-    /// As [`Sealer::is_updated`]
-    is_updated: bool,
-}
-
-impl Opener {
-    fn new(keys: Arc<open::Application>, generation: Generation) -> Self {
-        Self {
-            keys,
-            generation,
-            is_updated: false,
-        }
-    }
-
-    pub(crate) fn needs_update(&self) -> bool {
-        self.keys.needs_update()
-    }
-
-    /// As [`Sealer::update`]
-    pub(crate) fn update(&mut self, update: impl FnOnce(&mut open::Application)) {
-        if let Some(keys) = Arc::get_mut(&mut self.keys) {
-            update(keys);
-            self.is_updated = true;
-        }
-    }
-
-    /// Checks for replays, as decrypting does
-    pub(crate) fn check_replay(&self) -> crypto::open::Result {
-        self.keys.on_decrypt_success(UninitSlice::new(&mut []))
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::{kept::KeptKeys, *};
 use crate::{
-    path::secret::map::Map,
+    path::secret::map::{Bidirectional, Map},
     stream::{testing::clock::timestamp, TransportFeatures},
     testing::secrets::{self, Agreement},
 };
@@ -36,14 +36,7 @@ impl Ends {
     pub(super) fn open(&self) -> Keys {
         let peer = self.client.get_untracked(addr(2)).unwrap();
         let (pair, _) = peer.pair(&TransportFeatures::UDP).unwrap();
-        let control = ControlKeys::Derived(Arc::new(pair.control.unwrap()));
-        Keys::new(
-            pair.credentials,
-            pair.application,
-            control,
-            Generation::FIRST,
-            timestamp(1_000_000),
-        )
+        keys(pair)
     }
 
     /// The same keys at the server
@@ -53,20 +46,24 @@ impl Ends {
             .server
             .pair_for_credentials(credentials, None, &features, &mut Vec::new());
         let (pair, ..) = pair.unwrap();
-        let control = ControlKeys::Derived(Arc::new(pair.control.unwrap()));
-        Keys::new(
-            pair.credentials,
-            pair.application,
-            control,
-            Generation::FIRST,
-            timestamp(1_000_000),
-        )
+        keys(pair)
     }
 
     /// What a stream to `acceptor` has left
     pub(super) fn kept(&self, acceptor: SocketAddr) -> KeptKeys {
         KeptKeys::of_map(self.open(), acceptor)
     }
+}
+
+/// Of the first stream with them
+fn keys(pair: Bidirectional) -> Keys {
+    Keys::new(
+        pair.credentials,
+        pair.application,
+        ControlKeys::Derived(Arc::new(pair.control.unwrap())),
+        Generation::FIRST,
+        timestamp(1_000_000),
+    )
 }
 
 fn credentials(key_id: u64) -> Credentials {
