@@ -181,11 +181,14 @@ impl Path {
     }
 
     /// Gives the flow's number and what was granted to it back
-    pub(crate) fn remove_flow(&self, flow: FlowId, now: Timestamp) {
+    pub(crate) fn remove_flow(&self, flow: FlowId, now: impl FnOnce() -> Timestamp) {
         let wakes = {
             let mut state = self.state.lock();
             state.window.remove(flow);
-            state.grants(now)
+            match state.window.has_waiters() {
+                true => state.grants(now()),
+                false => Wakes::default(),
+            }
         };
         wakes.wake();
     }

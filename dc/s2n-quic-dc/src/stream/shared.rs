@@ -410,15 +410,19 @@ impl Drop for Shared {
     fn drop(&mut self) {
         // the state holds window until it ends; an environment that was closed under a stream leaves some
         let this = &*self;
-        let now = this.now();
         let mut send = this.send().lock();
         send.on_completions(this);
-        send.clear(this, now);
+        // the time is of interest to few, and this is the end of every call
+        if !send.is_finished() {
+            send.clear(this, this.now());
+        }
         let wakes = send.take_wakes();
         drop(send);
         wakes.wake();
-        self.path.remove_flow(self.flow, now);
-        self.publish(now, || Event::Closed(builder::ConnectionClosed {}));
+        self.path.remove_flow(self.flow, || this.now());
+        if self.is_heard {
+            self.publish(self.now(), || Event::Closed(builder::ConnectionClosed {}));
+        }
         self.core.spares.put(self.body.take());
     }
 }
