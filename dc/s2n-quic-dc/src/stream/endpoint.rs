@@ -11,13 +11,12 @@ use crate::{
         address::Address,
         application::{Handle, Stream},
         environment::{
-            core::{Core, Guard, Shard},
+            core::{Core, Guard},
             started::Running,
         },
-        events::Events,
         keys::{kept::KeptKeys, Generation, Keys},
-        path::{admission::Permit, Path},
-        shared::{Parts, Shared},
+        path::Path,
+        shared::{Basis, Parts, Shared},
         terms::Terms,
     },
 };
@@ -101,17 +100,18 @@ where
     // not before the wait, so that it counts as open for the next one
     let shard = core.next_shard().ok_or(io::ErrorKind::NotConnected)?;
     let queue_id = shard.routes.next_id();
-    let shared = basis.build(
-        New {
-            address: Address::client(remote, queue_id),
+    let shared = Shared::new(
+        Parts {
+            core: core.clone(),
+            shard: shard.clone(),
+            basis,
             queue_id,
+            address: Address::client(remote, queue_id),
             permit: Some(permit),
-            is_accepted: false,
             events: subscriber.clone(),
-            now,
+            is_accepted: false,
         },
-        core,
-        shard,
+        now,
     );
     core.counters.streams_opened.add(1);
     shard.routes.insert(&shared);
@@ -140,24 +140,6 @@ fn reachable(acceptor: SocketAddr, local: SocketAddr) -> io::Result<SocketAddr> 
         ));
     }
     Ok(remote)
-}
-
-/// What a stream starts with, from the map of secrets or from the stream before it
-struct Basis {
-    keys: Keys,
-    terms: Terms,
-    application_data: Option<map::ApplicationData>,
-    path: Arc<Path>,
-}
-
-/// What is a stream's own
-struct New {
-    address: Address,
-    queue_id: u64,
-    permit: Option<Permit>,
-    is_accepted: bool,
-    events: Arc<dyn Events>,
-    now: Timestamp,
 }
 
 impl Basis {
@@ -203,25 +185,6 @@ impl Basis {
             application_data,
             path,
         })
-    }
-
-    fn build(self, new: New, core: &Arc<Core>, shard: &Arc<Shard>) -> Arc<Shared> {
-        Shared::new(
-            Parts {
-                core: core.clone(),
-                shard: shard.clone(),
-                path: self.path,
-                queue_id: new.queue_id,
-                keys: self.keys,
-                terms: self.terms,
-                address: new.address,
-                application_data: self.application_data,
-                is_accepted: new.is_accepted,
-                permit: new.permit,
-                events: new.events,
-            },
-            new.now,
-        )
     }
 }
 

@@ -70,6 +70,24 @@ impl Generation {
     }
 }
 
+/// When those are looked for again that nobody came for: with the first that are kept after a while, so that no timer has to
+#[derive(Default)]
+struct Sweep {
+    next: Option<Timestamp>,
+}
+
+impl Sweep {
+    const PERIOD: Duration = Duration::from_secs(1);
+
+    fn is_due(&mut self, now: Timestamp) -> bool {
+        let is_due = self.next.is_none_or(|next| next <= now);
+        if is_due {
+            self.next = Some(now + Self::PERIOD);
+        }
+        is_due
+    }
+}
+
 /// The keys that a stream is made with
 pub(crate) struct Keys {
     pub(crate) credentials: Credentials,

@@ -134,15 +134,20 @@ pub(crate) struct Body {
 pub(crate) struct Parts {
     pub(crate) core: Arc<Core>,
     pub(crate) shard: Arc<Shard>,
-    pub(crate) path: Arc<Path>,
+    pub(crate) basis: Basis,
     pub(crate) queue_id: u64,
-    pub(crate) keys: Keys,
-    pub(crate) terms: Terms,
     pub(crate) address: Address,
-    pub(crate) application_data: Option<ApplicationData>,
     pub(crate) permit: Option<Permit>,
     pub(crate) events: Arc<dyn Events>,
     pub(crate) is_accepted: bool,
+}
+
+/// What comes from the map of secrets, or from the stream before it
+pub(crate) struct Basis {
+    pub(crate) keys: Keys,
+    pub(crate) terms: Terms,
+    pub(crate) application_data: Option<ApplicationData>,
+    pub(crate) path: Arc<Path>,
 }
 
 /// A segment that was received for a stream, with what the network said about it
@@ -154,29 +159,31 @@ pub(crate) struct Received<'a> {
 
 impl Shared {
     pub(crate) fn new(parts: Parts, now: Timestamp) -> Arc<Self> {
-        let flow = parts.path.insert_flow();
+        let Basis {
+            keys,
+            terms,
+            application_data,
+            path,
+        } = parts.basis;
+        let flow = path.insert_flow();
         let holding = parts.core.budget.holding();
         let body = parts.core.spares.place(|| Body {
-            send: Mutex::new(send::state::State::new(parts.keys.sealer, parts.terms.send)),
-            recv: Mutex::new(recv::state::State::new(
-                parts.keys.opener,
-                parts.terms.recv,
-                holding,
-            )),
+            send: Mutex::new(send::state::State::new(keys.sealer, terms.send)),
+            recv: Mutex::new(recv::state::State::new(keys.opener, terms.recv, holding)),
             shard: parts.shard,
             flow,
-            path: parts.path,
+            path,
             queue_id: parts.queue_id,
-            credentials: parts.keys.credentials,
-            control_keys: parts.keys.control,
-            keys_since: parts.keys.since,
+            credentials: keys.credentials,
+            control_keys: keys.control,
+            keys_since: keys.since,
             address: parts.address,
-            application_data: parts.application_data,
+            application_data,
             inbox: recv::shared::Inbox::default(),
             permit: Mutex::new(parts.permit),
             is_heard: parts.events.are_heard(),
             events: parts.events,
-            terms: parts.terms,
+            terms,
             is_accepted: parts.is_accepted,
             last_activity: AtomicU64::new(ticks(now)),
             armed: AtomicU64::new(DISARMED),
@@ -421,7 +428,8 @@ impl Drop for Shared {
         wakes.wake();
         self.path.remove_flow(self.flow, || this.now());
         if self.is_heard {
-            self.publish(self.now(), || Event::Closed(builder::ConnectionClosed {}));
+            let closed = Event::Closed(builder::ConnectionClosed {});
+            self.events.publish(self.now(), closed);
         }
         self.core.spares.put(self.body.take());
     }

@@ -133,6 +133,20 @@ fn data_of(sent: &[Sent]) -> Vec<Data> {
     sent.iter().filter_map(|sent| sent.kind.data()).collect()
 }
 
+/// Says what the next stream says
+async fn echo(accepting: impl Future<Output = io::Result<Stream>>) -> io::Result<usize> {
+    let mut server = accepting.await?;
+    let request = read_all(&mut server).await?;
+    server.write_all_from_fin(&mut &request[..]).await
+}
+
+/// Says a kilobyte, and returns the answer
+async fn ask(opening: impl Future<Output = io::Result<Stream>>) -> io::Result<Vec<u8>> {
+    let mut client = opening.await?;
+    write_all(&mut client, &[7; 1000]).await?;
+    read_all(&mut client).await
+}
+
 /// Makes a call, which the server answers
 fn call(pair: &mut Pair, request_len: usize, answer_len: usize) {
     let (request, answer) = (pattern(request_len, 1), pattern(answer_len, 2));

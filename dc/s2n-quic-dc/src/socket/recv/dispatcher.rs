@@ -185,22 +185,21 @@ impl Dispatcher {
         now: Timestamp,
     ) -> Option<Run> {
         let key = Key::new(queue_id, credentials);
-        let addressed = queue_id;
-        let queue_id = match key {
+        let known = match key {
             Key::Queue(queue_id) => Some(queue_id),
             Key::Opening(credentials) => self.core.opened(&credentials),
         };
-        if let Some(shared) = queue_id.and_then(|id| self.core.stream(id)) {
+        if let Some(shared) = known.and_then(|id| self.core.stream(id)) {
             let packet = train.packets.first_mut()?;
             return Some(Run {
                 key,
-                prefix: Prefix::new(packet, addressed, &credentials, source_queue_id),
+                prefix: Prefix::new(packet, queue_id, &credentials, source_queue_id),
                 shared,
                 len: 1,
             });
         }
         let mut first = train.split_to(1);
-        let Some(queue_id) = queue_id else {
+        let Some(queue_id) = known else {
             self.accept(credentials, source_queue_id, first, now);
             return None;
         };

@@ -2,9 +2,9 @@
 
 //! What becomes of the first packet of a stream that a peer opens.
 //!
-//! The one rule: it is asked for once what its keys are: of those that were offered, and then of the map, which knows which were used.
+//! The one rule: its keys are looked for among those that were offered, and then in the map, each of which gives away a key once.
 
-use super::{subscriber, Basis, New};
+use super::subscriber;
 use crate::{
     credentials::Credentials,
     event::{self, builder, IntoEvent as _},
@@ -17,6 +17,7 @@ use crate::{
         keys::{offers::Claimed, Generation, Keys},
         recv,
         server::accept,
+        shared::{Basis, Parts, Shared},
         TransportFeatures,
     },
 };
@@ -106,17 +107,18 @@ impl<Sub: event::Subscriber + Clone> QueueAcceptor<Sub> {
         let subscriber = subscriber(self.accepting.subscriber.clone(), now);
         let queue_id = shard.routes.next_id();
         let remote = opening.arrival.remote;
-        let shared = basis.build(
-            New {
-                address: Address::server(remote, opening.source_queue_id, queue_id),
+        let shared = Shared::new(
+            Parts {
+                core: core.clone(),
+                shard: shard.clone(),
+                basis,
                 queue_id,
+                address: Address::server(remote, opening.source_queue_id, queue_id),
                 permit: None,
-                is_accepted: true,
                 events: subscriber.clone(),
-                now,
+                is_accepted: true,
             },
-            core,
-            shard,
+            now,
         );
         shared.inbox.push(opening.arrival, now);
         let is_authenticated = recv::worker::open_first(&shared, now, opening.wakes);

@@ -4,7 +4,7 @@
 //!
 //! The one rule: they wait for less time than the server [keeps them](super::offers).
 
-use super::kept::KeptKeys;
+use super::{kept::KeptKeys, Sweep};
 use crate::credentials;
 use core::time::Duration;
 use hashbrown::HashMap;
@@ -26,8 +26,7 @@ struct State {
     /// By where streams are opened, in the order in which they were put here
     places: HashMap<Place, Vec<Idle>>,
     len: usize,
-    /// When to look for those that nobody came for
-    next_sweep: Option<Timestamp>,
+    sweep: Sweep,
 }
 
 type Place = (credentials::Id, SocketAddr);
@@ -84,10 +83,9 @@ impl State {
     /// Those that have waited for too long, to be dropped without the lock
     fn sweep(&mut self, now: Timestamp) -> Vec<Idle> {
         let mut swept = Vec::new();
-        if self.next_sweep.is_some_and(|next| now < next) {
+        if !self.sweep.is_due(now) {
             return swept;
         }
-        self.next_sweep = Some(now + MAX_IDLE);
         self.places.retain(|_, place| {
             let over = place.partition_point(|idle| idle.until <= now);
             swept.extend(place.drain(..over));

@@ -7,18 +7,14 @@
 //!
 //! The one rule: one stream is accepted with them. Until then they stay, whatever comes with their credentials and is not authentic.
 
-use super::{idle::MAX_IDLE, kept::KeptKeys};
+use super::{idle::MAX_IDLE, kept::KeptKeys, Sweep};
 use crate::credentials::Credentials;
-use core::time::Duration;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use s2n_quic_core::time::Timestamp;
 
 /// Of all peers, about six megabytes
 const MAX_OFFERS: usize = 4096;
-
-/// How often those are looked for that nobody came for
-const SWEEP_PERIOD: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub(crate) struct Offers(Mutex<State>);
@@ -27,7 +23,7 @@ pub(crate) struct Offers(Mutex<State>);
 struct State {
     /// By the credentials of the next stream
     offers: HashMap<Credentials, Offer>,
-    next_sweep: Option<Timestamp>,
+    sweep: Sweep,
 }
 
 struct Offer {
@@ -54,7 +50,7 @@ impl Offers {
         let swept = state.sweep(now);
         let has_room = state.offers.len() < MAX_OFFERS;
         if has_room {
-            let until = until(now, keys.terms.idle_timeout);
+            let until = stands_until(now, &keys);
             let credentials = keys.credentials;
             let keys = Some(keys);
             state.offers.insert(credentials, Offer { until, keys });
@@ -65,20 +61,18 @@ impl Offers {
     }
 
     /// Makes an offer once more, before it is known that it was heard. False if it does not stand any more.
-    pub(crate) fn renew(
-        &self,
-        credentials: &Credentials,
-        idle_timeout: Duration,
-        now: Timestamp,
-    ) -> bool {
+    pub(crate) fn renew(&self, credentials: &Credentials, now: Timestamp) -> bool {
         let mut state = self.0.lock();
-        match state.offers.get_mut(credentials) {
-            Some(offer) if offer.keys.is_some() => {
-                offer.until = until(now, idle_timeout);
-                true
-            }
-            Some(_) | None => false,
-        }
+        let offer = state.offers.get_mut(credentials);
+        let Some(Offer {
+            until,
+            keys: Some(keys),
+        }) = offer
+        else {
+            return false;
+        };
+        *until = stands_until(now, keys);
+        true
     }
 
     /// Takes an offer back that the peer has no use for
@@ -111,18 +105,17 @@ impl Offers {
 }
 
 /// The answer that carries the offer may take an idle timeout to get through, and so may the next stream's first packet
-fn until(now: Timestamp, idle_timeout: Duration) -> Timestamp {
-    now + MAX_IDLE + idle_timeout + idle_timeout
+fn stands_until(now: Timestamp, keys: &KeptKeys) -> Timestamp {
+    now + MAX_IDLE + 2 * keys.terms.idle_timeout
 }
 
 impl State {
     /// Those that nobody came for, to be dropped without the lock
     fn sweep(&mut self, now: Timestamp) -> Vec<Offer> {
         let mut swept = Vec::new();
-        if self.next_sweep.is_some_and(|next| now < next) {
+        if !self.sweep.is_due(now) {
             return swept;
         }
-        self.next_sweep = Some(now + SWEEP_PERIOD);
         let is_over = |_: &Credentials, offer: &mut Offer| offer.until <= now;
         swept.extend(self.offers.extract_if(is_over).map(|(_, offer)| offer));
         swept

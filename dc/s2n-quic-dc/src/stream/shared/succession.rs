@@ -28,9 +28,8 @@ impl Shared {
         let offers = &self.core.offers;
         // a write that has to wait asks once more for what to carry
         let is_offered = match recv.latch.has_left() {
-            true => Generation::successor(&self.credentials).is_some_and(|credentials| {
-                offers.renew(&credentials, self.terms.idle_timeout, now)
-            }),
+            true => Generation::successor(&self.credentials)
+                .is_some_and(|credentials| offers.renew(&credentials, now)),
             false => {
                 let kept = recv.leave_keys(&self.send().lock(), self, now);
                 kept.is_some_and(|kept| offers.put(kept, now))

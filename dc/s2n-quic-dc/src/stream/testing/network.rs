@@ -306,11 +306,9 @@ impl Network {
     /// Has a datagram arrive that `from` is not sending now
     pub(crate) fn inject(&self, from: Side, bytes: Vec<u8>) {
         let mut state = self.state.lock();
-        state.sequence += 1;
-        let key = (state.clock.micros() + state.delay, state.sequence);
+        let due = state.clock.micros() + state.delay;
         let ecn = ExplicitCongestionNotification::Ect0;
-        let datagram = Datagram { bytes, ecn };
-        state.in_flight.insert(key, (from.other(), datagram));
+        state.put_in_flight(due, from.other(), Datagram { bytes, ecn });
     }
 
     pub(crate) fn calls(&self, side: Side) -> Vec<Call> {
@@ -353,6 +351,13 @@ impl Network {
         let state = self.state.lock();
         let port = &state.ports[side as usize];
         port.blocked_until.max(port.blocked_at + RETRY)
+    }
+}
+
+impl State {
+    fn put_in_flight(&mut self, due: u64, to: Side, datagram: Datagram) {
+        self.sequence += 1;
+        self.in_flight.insert((due, self.sequence), (to, datagram));
     }
 }
 
@@ -411,7 +416,6 @@ impl Socket for SimSocket {
                 Fate::Hold(extra) => &[due + extra.as_micros() as u64],
             };
             for due in arrivals {
-                state.sequence += 1;
                 let datagram = Datagram {
                     bytes: bytes.to_vec(),
                     ecn: match sent.fate {
@@ -419,9 +423,7 @@ impl Socket for SimSocket {
                         _ => message.ecn,
                     },
                 };
-                let to = self.side.other();
-                let key = (*due, state.sequence);
-                state.in_flight.insert(key, (to, datagram));
+                state.put_in_flight(*due, self.side.other(), datagram);
             }
             state.trace.push(sent);
         }

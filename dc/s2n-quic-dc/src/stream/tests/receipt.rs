@@ -56,13 +56,6 @@ fn dropped(pair: &Pair) -> Vec<Sent> {
     sent
 }
 
-/// Says what the next stream says
-async fn echo(accepting: impl Future<Output = io::Result<Stream>>) -> io::Result<usize> {
-    let mut server = accepting.await?;
-    let request = read_all(&mut server).await?;
-    server.write_all_from_fin(&mut &request[..]).await
-}
-
 fn again(pair: &Pair) -> usize {
     let is_again = |kind: &Kind| !kind.is_first_send() && !kind.is_control();
     count(pair, Side::Client, is_again) + count(pair, Side::Server, is_again)
@@ -183,11 +176,7 @@ fn who_may_not_have_heard_it_is_answered_until_it_has() {
     drop_next(&pair, Side::Server);
     let (opening, accepting) = (pair.open(), pair.accept());
     let serving = pair.spawn("answer", echo(accepting));
-    let call = pair.spawn("call", async move {
-        let mut client = opening.await?;
-        client.write_all_from_fin(&mut &[7; 1000][..]).await?;
-        read_all(&mut client).await
-    });
+    let call = pair.spawn("call", ask(opening));
     pair.run_for(MILLISECOND);
     assert_eq!(dropped(&pair).len(), 1);
     assert_eq!(pair.client.metrics().streams, 3);

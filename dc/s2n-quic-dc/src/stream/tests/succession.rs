@@ -36,16 +36,8 @@ fn calls(pair: &mut Pair, count: usize) {
 fn at_once(pair: &mut Pair, count: usize) {
     let call = |pair: &mut Pair| {
         let (opening, accepting) = (pair.open(), pair.accept());
-        pair.spawn("answer", async move {
-            let mut server = accepting.await?;
-            let request = read_all(&mut server).await?;
-            write_all(&mut server, &request).await
-        });
-        pair.spawn("call", async move {
-            let mut client = opening.await?;
-            write_all(&mut client, &[7; 1000]).await?;
-            read_all(&mut client).await
-        })
+        pair.spawn("answer", echo(accepting));
+        pair.spawn("call", ask(opening))
     };
     let calls: Vec<_> = (0..count).map(|_| call(pair)).collect();
     for call in calls {
@@ -345,11 +337,7 @@ fn call_and_expect_new_keys(pair: &mut Pair) {
 fn keys_that_were_updated_are_not_left() {
     let mut pair = pair();
     let (opening, accepting) = (pair.open(), pair.accept());
-    let call = pair.spawn("call", async move {
-        let mut client = opening.await?;
-        write_all(&mut client, &[7; 1000]).await?;
-        read_all(&mut client).await
-    });
+    let call = pair.spawn("call", ask(opening));
     let begin = async move {
         let mut server = accepting.await?;
         read_all(&mut server).await?;
@@ -360,7 +348,7 @@ fn keys_that_were_updated_are_not_left() {
     assert_eq!(pair.server.metrics().kept_keys, 1);
     pair.run_for(10 * MILLISECOND);
     // what it asks for before its next packet once it has sealed 2^23
-    let shared = pair.server.core.stream(server_queue_id(&pair)).unwrap();
+    let shared = only_stream(&pair.server);
     shared.send().lock().update_sealer(&shared);
     assert_eq!(pair.server.metrics().kept_keys, 0);
     pair.block_on(write_all(&mut server, &[7; 1000]), SECOND)
@@ -373,11 +361,10 @@ fn keys_that_were_updated_are_not_left() {
     assert_at_rest(&pair);
 }
 
-/// Of the only stream
-fn server_queue_id(pair: &Pair) -> u64 {
-    let ids = 0..1000;
-    let is_open = |id: &u64| pair.server.core.stream(*id).is_some();
-    ids.into_iter().find(is_open).unwrap()
+/// The one that is open
+fn only_stream(end: &End) -> Arc<Shared> {
+    let mut streams = (0..1000).filter_map(|id| end.core.stream(id));
+    streams.next().unwrap()
 }
 
 /// Whatever is said again: a write may have to wait, and asks what to carry each time
@@ -393,7 +380,7 @@ fn an_offer_that_was_accepted_is_not_made_again() {
         io::Result::Ok((client, server))
     };
     let streams = pair.block_on(begin, SECOND).unwrap();
-    let shared = pair.server.core.stream(server_queue_id(&pair)).unwrap();
+    let shared = only_stream(&pair.server);
     let now = pair.clock.now();
     let carried = || shared.piggyback(now).unwrap().as_slice().to_vec();
     let with_offer = carried();
@@ -416,19 +403,10 @@ fn an_offer_that_was_accepted_is_not_made_again() {
 fn a_stream_leaves_its_keys_once() {
     let mut pair = pair();
     let (opening, accepting) = (pair.open(), pair.accept());
-    pair.spawn("answer", async move {
-        let mut server = accepting.await?;
-        let request = read_all(&mut server).await?;
-        write_all(&mut server, &request).await
-    });
-    let mut client = pair.block_on(opening, SECOND).unwrap();
-    let ids = 0..1000;
-    let mut streams = ids.filter_map(|id| pair.client.core.stream(id));
-    let shared = streams.next().unwrap();
-    let call = async move {
-        write_all(&mut client, &[7; 1000]).await?;
-        read_all(&mut client).await
-    };
+    pair.spawn("answer", echo(accepting));
+    let client = pair.block_on(opening, SECOND);
+    let shared = only_stream(&pair.client);
+    let call = ask(core::future::ready(client));
     pair.block_on(call, SECOND).unwrap();
     pair.settle();
     assert_eq!(pair.client.metrics().kept_keys, 1);
@@ -476,12 +454,7 @@ fn forget_offers(pair: &Pair) {
 
 /// How a call fails at once that goes on with keys which the server does not know
 fn call_in_vain(pair: &mut Pair) -> io::Error {
-    let opening = pair.open();
-    let call = async move {
-        let mut client = opening.await?;
-        write_all(&mut client, &[7; 1000]).await?;
-        read_all(&mut client).await
-    };
+    let call = ask(pair.open());
     let error = pair.block_on(call, 10 * MILLISECOND).unwrap_err();
     assert!(is_continued(pair));
     error

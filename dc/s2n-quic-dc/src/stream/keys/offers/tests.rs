@@ -8,9 +8,7 @@ use super::{
 };
 use crate::stream::testing::clock::timestamp;
 
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How long an offer stands, in seconds
+/// How long an offer stands, in seconds, with an idle timeout of 30
 const STANDS: u64 = 61;
 
 fn at(secs: u64) -> Timestamp {
@@ -77,13 +75,13 @@ fn other_generations_are_not_offered() {
 fn an_offer_is_made_again_while_it_stands() {
     let (ends, offers) = (Ends::default(), Offers::default());
     let credentials = put(&offers, &ends, 0);
-    assert!(offers.renew(&credentials, IDLE_TIMEOUT, at(50)));
+    assert!(offers.renew(&credentials, at(50)));
     put(&offers, &ends, STANDS);
     assert_eq!(offers.len(), 2);
     let keys = claim(&offers, &credentials);
-    assert!(!offers.renew(&credentials, IDLE_TIMEOUT, at(60)));
+    assert!(!offers.renew(&credentials, at(60)));
     offers.return_claim(keys, true);
-    assert!(!offers.renew(&credentials, IDLE_TIMEOUT, at(60)));
+    assert!(!offers.renew(&credentials, at(60)));
     assert!(is_unknown(&offers, &credentials));
 }
 

@@ -161,13 +161,14 @@ impl State {
         now: Timestamp,
     ) -> bool {
         let is_open = matches!(self.phase, Phase::Open | Phase::TimeWait { .. });
+        let may_wait = is_open && !self.is_repetition;
         let unanswered = u64::from(self.unanswered) * shared.datagram_len() as u64;
         let has_more = !self.backlog.is_empty() && unanswered < MAX_UNANSWERED;
-        if has_more && is_open && !self.is_repetition {
+        if may_wait && has_more {
             return true;
         }
         let is_message = self.unanswered == 1 && self.has_all();
-        let is_deferred = self.is_control_due && is_open && is_message && !self.is_repetition;
+        let is_deferred = may_wait && self.is_control_due && is_message;
         if is_deferred {
             shared.defer_control();
         } else {
