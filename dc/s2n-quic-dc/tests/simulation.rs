@@ -3,7 +3,7 @@
 //! An environment in a simulation: what it is built of, and how it ends.
 
 use s2n_quic_dc::{
-    event::disabled::Subscriber,
+    event::{self, api, disabled::Subscriber},
     path::secret::Map,
     socket::Options,
     stream::{
@@ -31,9 +31,13 @@ fn builder() -> Builder<Subscriber> {
     Builder::new(Subscriber::default())
 }
 
-fn bind(map: &Map, sockets: usize) -> (Environment<Subscriber>, accept::Receiver<Subscriber>) {
+fn bind<Sub: event::Subscriber + Clone>(
+    subscriber: Sub,
+    map: &Map,
+    sockets: usize,
+) -> (Environment<Sub>, accept::Receiver<Sub>) {
     let (sender, streams) = accept::channel(16);
-    let env = builder()
+    let env = Builder::new(subscriber)
         .with_socket_options(Options::new((Ipv4Addr::UNSPECIFIED, 0).into()))
         .with_threads(sockets)
         .with_pool(Config::new(map.clone()))
@@ -52,16 +56,16 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        Self::with_sockets(1).await
+        Self::with(Subscriber::default(), 1).await
     }
 
-    /// The client has so many
-    async fn with_sockets(sockets: usize) -> Self {
+    /// `subscriber` is the server's, and the client has so many `sockets`
+    async fn with(subscriber: impl event::Subscriber + Clone, sockets: usize) -> Self {
         let (map, server_map) = (secrets::map(), secrets::map());
         let received = Arc::<Mutex<Vec<u8>>>::default();
         let (bytes, at_server) = (received.clone(), server_map.clone());
         let server = async move {
-            let (env, streams) = bind(&at_server, 1);
+            let (env, streams) = bind(subscriber, &at_server, 1);
             let addr = env.pool_addr().expect("a socket");
             let serve = async move {
                 // held for as long as the simulation lasts
@@ -82,7 +86,7 @@ impl World {
         };
         let server = server.group("server").await;
         let at_client = map.clone();
-        let (env, _) = async move { bind(&at_client, sockets) }
+        let (env, _) = async move { bind(Subscriber::default(), &at_client, sockets) }
             .group("client")
             .await;
         secrets::share(
@@ -151,11 +155,55 @@ fn what_was_written_is_delivered_after_the_writer_and_its_environment_are_gone()
     assert!(received.iter().all(|byte| *byte == 7));
 }
 
+/// Where the bytes of each packet begin, and how many they are
+#[derive(Clone, Default)]
+struct Listener(Arc<Mutex<Vec<(u64, usize)>>>);
+
+impl event::Subscriber for Listener {
+    type ConnectionContext = ();
+
+    fn create_connection_context(&self, _: &api::ConnectionMeta, _: &api::ConnectionInfo) {}
+
+    fn on_stream_packet_received(
+        &self,
+        _context: &(),
+        _meta: &api::ConnectionMeta,
+        event: &api::StreamPacketReceived,
+    ) {
+        let heard = (event.stream_offset, event.payload_len);
+        self.0.lock().expect("not poisoned").push(heard);
+    }
+}
+
+#[test]
+fn who_listens_hears_of_each_packet() {
+    let listener = Listener::default();
+    let at_server = listener.clone();
+    sim(|| {
+        async move {
+            let world = World::with(at_server, 1).await;
+            let mut stream = world.connect().await;
+            stream.write_all_from_fin(&mut &[7; LEN][..]).await.unwrap();
+        }
+        .primary()
+        .spawn();
+    });
+    let mut heard = listener.0.lock().unwrap().clone();
+    heard.retain(|(_, len)| *len > 0);
+    assert!(heard.len() > LEN / 1450);
+    let mut end = 0;
+    for (offset, len) in heard {
+        assert_eq!(offset, end);
+        end += len as u64;
+    }
+    assert_eq!(end, LEN as u64);
+}
+
 #[test]
 fn streams_are_spread_over_the_sockets_while_they_are_open() {
     sim(|| {
         async move {
-            let world = World::with_sockets(3).await;
+            let world = World::with(Subscriber::default(), 3).await;
             let port = |stream: &Stream<Subscriber>| stream.local_addr().expect("open").port();
             for round in 0..2 {
                 let mut open = Vec::new();

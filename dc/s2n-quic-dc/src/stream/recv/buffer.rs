@@ -54,7 +54,7 @@ impl Buffer {
         self.kept_len + self.reassembler.len()
     }
 
-    /// Nothing waits, in order or not
+    /// Nothing is in order; bytes behind some that are missing may be there
     pub(super) fn is_empty(&self) -> bool {
         self.kept_len == 0 && self.reassembler.is_empty()
     }

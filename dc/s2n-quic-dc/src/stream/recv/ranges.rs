@@ -61,6 +61,14 @@ impl Ranges {
         }
     }
 
+    /// All numbers above the largest, up to `last`
+    pub(crate) fn extend(&mut self, last: VarInt) {
+        if let Some((_, end)) = self.ranges.first_mut() {
+            debug_assert!(*end < last);
+            *end = last;
+        }
+    }
+
     /// Forgets the numbers up to `number`: the peer knows that they arrived
     pub(crate) fn remove_up_to(&mut self, number: VarInt) {
         self.ranges.retain_mut(|(start, end)| {

@@ -39,6 +39,7 @@ use std::sync::Arc;
 pub(super) mod control;
 mod open;
 mod receipt;
+mod run;
 
 use control::{Remembered, Repeat};
 

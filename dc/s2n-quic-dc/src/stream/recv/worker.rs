@@ -51,8 +51,14 @@ pub(super) fn open_packets<B: writer::Storage>(
         };
         while !is_over && !train.packets.is_empty() {
             let before = dest.remaining_capacity();
-            open_next(recv, &mut train, false, dest, shared, now);
-            count += 1;
+            let in_a_row = match mode {
+                ReadMode::Once => 0,
+                _ => recv.open_run(&mut train, MAX_PACKETS_PER_POLL - count, dest, shared, now),
+            };
+            if in_a_row == 0 {
+                open_next(recv, &mut train, false, dest, shared, now);
+            }
+            count += in_a_row.max(1);
             let is_once = matches!(mode, ReadMode::Once) && dest.remaining_capacity() < before;
             if !is_once {
                 recv.buffer.read(dest);

@@ -176,7 +176,7 @@ impl Shared {
         }
     }
 
-    fn last_heard(&self) -> Timestamp {
+    pub(crate) fn last_heard(&self) -> Timestamp {
         at_tick(self.last_activity.load(Ordering::Relaxed))
     }
 

@@ -90,11 +90,7 @@ impl State {
                     return Err(error);
                 }
             };
-        if self.opener.needs_update() {
-            self.opener
-                .update(|keys| shared.events.update_opener(keys, shared.clock()));
-        }
-
+        self.update_opener(shared);
         self.highest = self.highest.max(meta.end());
         self.ranges(&meta).insert(meta.number);
         self.ecn.increment(received.ecn);
@@ -141,6 +137,14 @@ impl State {
         Ok(kept)
     }
 
+    /// Goes on to the next keys if the peer has
+    pub(super) fn update_opener(&mut self, shared: &Shared) {
+        if self.opener.needs_update() {
+            self.opener
+                .update(|keys| shared.events.update_opener(keys, shared.clock()));
+        }
+    }
+
     /// The acknowledgements of an authenticated packet are the sending half's
     fn on_piggyback(
         &mut self,
@@ -179,8 +183,11 @@ impl State {
         let Self { opener, buffer, .. } = self;
         let control = &shared.control_keys;
         let is_allowed = self.window.accepts(meta.end());
+        // what claims to be behind the end is refused, and the reader sees nothing of it
+        let is_within = buffer.final_size().is_none_or(|end| meta.end() <= end);
         let is_next = meta.offset.as_u64() == buffer.consumed_len()
             && buffer.is_empty()
+            && is_within
             && is_allowed
             && meta.payload_len > 0;
 
@@ -340,7 +347,7 @@ fn is_fatal(error: &Error) -> bool {
 }
 
 /// How the peer is told (RFC 9000, section 20.1)
-fn close_code(error: &Error) -> CloseCode {
+pub(super) fn close_code(error: &Error) -> CloseCode {
     match error.kind() {
         ErrorKind::MaxDataExceeded => CloseCode::Transport(0x3),
         ErrorKind::OutOfRange => CloseCode::Transport(0x4),
@@ -351,7 +358,7 @@ fn close_code(error: &Error) -> CloseCode {
 }
 
 /// The published errors convert only within their own crate
-trait FromBuffer {
+pub(super) trait FromBuffer {
     fn from_buffer(error: buffer::Error) -> Self;
 }
 
