@@ -82,7 +82,8 @@ impl State {
     /// `None` if no packet at all can be a plain one just now
     fn begin_run(&self, shared: &Shared) -> Option<Run> {
         let is_plain = matches!(self.phase, Phase::Open)
-            && self.buffer.is_empty()
+            // nothing waits to be read, nor for what comes now
+            && self.highest == self.buffer.consumed_len()
             && self.buffer.final_size().is_none()
             // who listens hears of each packet
             && !shared.is_heard;

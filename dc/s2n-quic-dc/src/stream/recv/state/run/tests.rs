@@ -328,32 +328,48 @@ impl Line {
     }
 }
 
+/// Has both kinds of streams take the same steps
+fn compare(steps: &[Step]) {
+    let (mut in_runs, mut one_by_one) = (Line::new(), Line::new());
+    for step in steps {
+        for (line, mode) in [
+            (&mut in_runs, ReadMode::UntilFull),
+            (&mut one_by_one, ReadMode::Once),
+        ] {
+            let packets = line.packets(*step);
+            line.deliver(&packets, MARKS[step.mark]);
+            if step.read % 2 == 1 {
+                line.read(usize::from(step.room), mode);
+            }
+        }
+        assert_eq!(in_runs.state(), one_by_one.state());
+        assert!(in_runs.received == one_by_one.received);
+    }
+    let len = in_runs.received.len();
+    assert!(in_runs.received == in_runs.bytes[..len]);
+    let end = in_runs.server.recv().lock().buffer.final_size();
+    assert!(end.is_none_or(|end| len as u64 <= end));
+}
+
 #[test]
 fn a_run_changes_what_its_packets_would_change_one_by_one() {
     bolero::check!()
         .with_type::<Vec<Step>>()
         .with_iterations(2000)
-        .for_each(|steps| {
-            let (mut in_runs, mut one_by_one) = (Line::new(), Line::new());
-            for step in steps {
-                for (line, mode) in [
-                    (&mut in_runs, ReadMode::UntilFull),
-                    (&mut one_by_one, ReadMode::Once),
-                ] {
-                    let packets = line.packets(*step);
-                    line.deliver(&packets, MARKS[step.mark]);
-                    if step.read % 2 == 1 {
-                        line.read(usize::from(step.room), mode);
-                    }
-                }
-                assert_eq!(in_runs.state(), one_by_one.state());
-                assert!(in_runs.received == one_by_one.received);
-            }
-            let len = in_runs.received.len();
-            assert!(in_runs.received == in_runs.bytes[..len]);
-            let end = in_runs.server.recv().lock().buffer.final_size();
-            assert!(end.is_none_or(|end| len as u64 <= end));
-        });
+        .for_each(|steps| compare(steps));
+}
+
+/// The reader has room for what fills the gap and for some of what waits behind it
+#[test]
+fn a_run_ends_where_bytes_wait_already() {
+    let step = |what, len| Step {
+        what,
+        len,
+        mark: 1,
+        read: 1,
+        room: 300,
+    };
+    compare(&[step(What::BehindGap, 150), step(What::Next(10), 40)]);
 }
 
 #[test]
