@@ -43,6 +43,7 @@ use s2n_quic_core::{
 };
 
 mod again;
+mod layout;
 
 /// Everything in a small packet that is not payload, as it usually is: used where a guess only decides the size of a batch
 const USUAL_OVERHEAD: usize = MAX_RETRANSMISSION_HEADER_LEN + TAG_LEN;
@@ -112,8 +113,13 @@ impl State {
             + source_queue_id.map_or(0, |id| id.encoding_size())
             + last_number.encoding_size()
             + control_number.encoding_size()
-            + 2 * end.encoding_size();
-        let certain = packets * datagram_len.saturating_sub(overhead);
+            + end.encoding_size();
+        let overhead_of_end = overhead + end.encoding_size();
+        let may_end =
+            batch.is_fin && remaining <= packets * datagram_len.saturating_sub(overhead_of_end);
+        let overhead_here = if may_end { overhead_of_end } else { overhead };
+        let segment_len = layout::segment_len(datagram_len, overhead_here, remaining, packets);
+        let certain = packets * segment_len.saturating_sub(overhead_of_end);
         // nothing rides that would make a packet more of it
         let room = match remaining > certain {
             true => usize::MAX,
@@ -138,7 +144,7 @@ impl State {
         } else {
             batch.credit
         };
-        let mut builder = Builder::new(batch.descriptor, datagram_len)
+        let mut builder = Builder::new(batch.descriptor, segment_len)
             .map_err(|_| Error::new(ErrorKind::PacketBufferTooSmall))?;
         let first = self.numbers.stream;
         let mut made = 0;
@@ -210,7 +216,7 @@ impl State {
                     );
                 }
                 made += 1;
-                if packet_len < datagram_len {
+                if packet_len < segment_len {
                     // a short packet ends the batch
                     break;
                 }
