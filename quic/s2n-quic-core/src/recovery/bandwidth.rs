@@ -17,6 +17,9 @@ pub use published_core::recovery::bandwidth::*;
 /// The line's time that one burst takes at most: what a queue on the way has to hold for it
 const BURST_TIME: Duration = Duration::from_micros(250);
 
+/// Bursts that take the line for as long as packets wait on the way anyway
+const BURSTS_PER_QUEUE: u32 = 4;
+
 /// What a [`Timestamp`] can tell apart, in nanoseconds; departures are rounded up to it
 const TICK: u64 = 1000;
 
@@ -37,6 +40,7 @@ pub struct Departures {
     last: u64,
     datagram: u32,
     max_burst: u32,
+    burst_time: Duration,
 }
 
 impl Departures {
@@ -47,20 +51,30 @@ impl Departures {
             last: 0,
             datagram,
             max_burst,
+            burst_time: BURST_TIME,
         }
+    }
+
+    /// Says how long packets wait on the way: by so much the usual round trip is longer than the shortest
+    ///
+    /// What waits in a queue may come there at once. It has to where many paths end at one host: each has a low rate then, and if it is for want of
+    /// processor, then the many sends of small bursts make it lower yet. Linux has larger ones at low rates as well (`tcp_tso_rtt_log`), to peers
+    /// that are near; but of those paths none may ever have seen how near its peer is.
+    pub fn set_queueing(&mut self, queueing: Duration) {
+        self.burst_time = (queueing / BURSTS_PER_QUEUE).max(BURST_TIME);
     }
 
     /// Bytes that may leave at once: whole datagrams, as many as take the line for a short time, so that a queue on the way need not be
     /// long
     ///
-    /// As Linux sizes what it segments late (`tcp_tso_autosize`), with a shorter time. At least two, so that the loss of the first
+    /// As Linux sizes what it segments late (`tcp_tso_autosize`), with a shorter time, unless packets [wait](Self::set_queueing) anyway. At least two, so that the loss of the first
     /// shows by the second; as many as one send carries without a rate.
     pub fn burst(&self, bytes_per_second: Option<u64>) -> u32 {
         let Some(rate) = bytes_per_second else {
             return self.max_burst;
         };
         let datagram = u128::from(self.datagram.max(1));
-        let datagrams = u128::from(rate) * BURST_TIME.as_nanos() / 1_000_000_000 / datagram;
+        let datagrams = u128::from(rate) * self.burst_time.as_nanos() / 1_000_000_000 / datagram;
         let bytes = datagrams.max(2) * datagram;
         u32::try_from(bytes).unwrap_or(u32::MAX).min(self.max_burst)
     }
@@ -191,6 +205,22 @@ mod tests {
         assert_eq!(departures.burst(Some(125_000_000)), 21 * 1450);
         assert_eq!(departures.burst(Some(1_250_000_000)), BATCH);
         assert_eq!(departures.burst(Some(u64::MAX)), BATCH);
+    }
+
+    #[test]
+    fn bursts_are_larger_where_packets_wait_anyway() {
+        let mut departures = Departures::new(1450, BATCH);
+        let rate = Some(14_500_000);
+        assert_eq!(departures.burst(rate), 2 * 1450);
+        // no longer than a burst takes without a queue
+        departures.set_queueing(Duration::from_millis(1));
+        assert_eq!(departures.burst(rate), 2 * 1450);
+        departures.set_queueing(Duration::from_millis(4));
+        assert_eq!(departures.burst(rate), 10 * 1450);
+        departures.set_queueing(Duration::MAX);
+        assert_eq!(departures.burst(rate), BATCH);
+        departures.set_queueing(Duration::ZERO);
+        assert_eq!(departures.burst(rate), 2 * 1450);
     }
 
     #[test]

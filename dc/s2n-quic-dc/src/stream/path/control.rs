@@ -249,6 +249,8 @@ impl Control {
                 true,
                 PacketNumberSpace::ApplicationData,
             );
+            let queueing = self.rtt.smoothed_rtt().saturating_sub(self.rtt.min_rtt());
+            self.departures.set_queueing(queueing);
             self.congestion.set_max(self.max_window(now));
         }
         self.congestion.on_acknowledged(

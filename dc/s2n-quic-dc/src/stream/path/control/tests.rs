@@ -89,6 +89,25 @@ fn the_first_stream_says_how_large_packets_are_and_later_ones_change_nothing() {
     assert_eq!(control.window(), window);
 }
 
+/// As where many paths end at one host, so that each has a low rate
+#[test]
+fn a_path_whose_packets_wait_anyway_sends_a_quarter_of_its_window_at_once() {
+    let mut far = measured(10_000);
+    let mut queued = measured(10_000);
+    acknowledge(&mut queued, 1_000_000, 1_000_100);
+    for control in [&mut far, &mut queued] {
+        for step in 200..300 {
+            acknowledge(control, step * 10_000, (step + 1) * 10_000);
+        }
+        let departed = Departed {
+            time: at(4_000_000),
+        };
+        control.on_congestion(Signal::Loss, departed, at(4_000_100));
+    }
+    assert!(far.batch() < far.window() / 20, "{}", far.batch());
+    assert_eq!(queued.batch(), queued.window() / 4);
+}
+
 #[test]
 fn the_rate_is_the_window_per_round_trip_with_headroom() {
     let mut control = measured(10_000);
