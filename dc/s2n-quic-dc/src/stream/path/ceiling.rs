@@ -12,9 +12,14 @@
 use core::time::Duration;
 use s2n_quic_core::time::Timestamp;
 
-/// Bytes that may wait: a receive buffer of the system's usual 4 MiB limit holds twice as much once the kernel's bookkeeping is counted, and a
-/// megabyte is as fast, which is four turns
+/// Bytes that may wait, which is four turns: a receive buffer of the system's usual 4 MiB limit holds that of eight paths
 pub(super) const WAITING: u64 = 1 << 20;
+
+/// The same while whatever waits is through [soon](SOON): then nobody else's waits there, and acknowledgements may be fewer
+const WAITING_ALONE: u64 = WAITING + WAITING / 2;
+
+/// At least twice as long as a path of its own takes for so much
+const SOON: Duration = Duration::from_millis(1);
 
 /// The same while short messages are sent beside bulk
 const WAITING_IN_COMPANY: u64 = WAITING / 2;
@@ -41,11 +46,12 @@ impl Ceiling {
         self.message = Some(now);
     }
 
-    /// The largest window of a path whose shortest round trip is `min_rtt`
-    pub(super) fn window(&self, min_rtt: Duration, now: Timestamp) -> u64 {
+    /// The largest window of a path whose shortest round trip is `min_rtt`, where packets wait for `queueing` besides
+    pub(super) fn window(&self, min_rtt: Duration, queueing: Duration, now: Timestamp) -> u64 {
         let is_in_company = self.message.is_some_and(|message| now < message + COMPANY);
         let waiting = match is_in_company {
             true => WAITING_IN_COMPANY,
+            false if queueing < SOON => WAITING_ALONE,
             false => WAITING,
         };
         let short = SHORT_PATH.as_micros() as u64;
@@ -68,7 +74,7 @@ mod tests {
 
     #[test]
     fn only_a_long_path_may_hold_more_than_a_receive_buffer() {
-        let window = |rtt| Ceiling::default().window(rtt, at(0));
+        let window = |rtt| Ceiling::default().window(rtt, SOON, at(0));
         assert_eq!(window(Duration::ZERO), 1 << 20);
         assert_eq!(window(MILLISECOND / 2), 1 << 20);
         assert_eq!(window(MILLISECOND), 2 << 20);
@@ -80,17 +86,32 @@ mod tests {
     #[test]
     fn less_waits_for_a_while_after_a_short_message() {
         let mut ceiling = Ceiling::default();
+        let window = |ceiling: &Ceiling, now| ceiling.window(Duration::ZERO, SOON, now);
         ceiling.on_message(at(10));
-        assert_eq!(ceiling.window(Duration::ZERO, at(10)), 1 << 19);
-        assert_eq!(ceiling.window(Duration::ZERO, at(109)), 1 << 19);
-        assert_eq!(ceiling.window(Duration::ZERO, at(110)), 1 << 20);
+        assert_eq!(window(&ceiling, at(10)), 1 << 19);
+        assert_eq!(window(&ceiling, at(109)), 1 << 19);
+        assert_eq!(window(&ceiling, at(110)), 1 << 20);
         ceiling.on_message(at(120));
-        assert_eq!(ceiling.window(Duration::ZERO, at(120)), 1 << 19);
+        assert_eq!(window(&ceiling, at(120)), 1 << 19);
+        assert_eq!(
+            ceiling.window(Duration::ZERO, Duration::ZERO, at(120)),
+            1 << 19
+        );
         // of a long path most is on the way
         assert_eq!(
-            ceiling.window(5 * MILLISECOND, at(120)),
+            ceiling.window(5 * MILLISECOND, SOON, at(120)),
             (10 << 20) - (1 << 19)
         );
-        assert_eq!(ceiling.window(Duration::MAX, at(120)), 64 << 20);
+        assert_eq!(ceiling.window(Duration::MAX, SOON, at(120)), 64 << 20);
+    }
+
+    #[test]
+    fn more_waits_where_nobody_else_does() {
+        let window = |queueing| Ceiling::default().window(Duration::ZERO, queueing, at(0));
+        assert_eq!(window(Duration::ZERO), 3 << 19);
+        assert_eq!(window(SOON - Duration::from_micros(1)), 3 << 19);
+        assert_eq!(window(SOON), 1 << 20);
+        let long = Ceiling::default().window(5 * MILLISECOND, Duration::ZERO, at(0));
+        assert_eq!(long, (9 << 20) + (3 << 19));
     }
 }

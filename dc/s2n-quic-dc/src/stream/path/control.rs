@@ -249,8 +249,7 @@ impl Control {
                 true,
                 PacketNumberSpace::ApplicationData,
             );
-            let queueing = self.rtt.smoothed_rtt().saturating_sub(self.rtt.min_rtt());
-            self.departures.set_queueing(queueing);
+            self.departures.set_queueing(self.queueing());
             self.congestion.set_max(self.max_window(now));
         }
         self.congestion.on_acknowledged(
@@ -270,9 +269,16 @@ impl Control {
         self.ceiling.on_message(now);
     }
 
+    /// How long packets wait on the way
+    fn queueing(&self) -> Duration {
+        self.rtt.smoothed_rtt().saturating_sub(self.rtt.min_rtt())
+    }
+
     /// What may wait, and what is on the way; of a limited rate, twice what a round trip takes, because more would only wait
     fn max_window(&self, now: Timestamp) -> u64 {
-        let max = self.ceiling.window(self.rtt.min_rtt(), now);
+        let max = self
+            .ceiling
+            .window(self.rtt.min_rtt(), self.queueing(), now);
         let Some(rate) = self.limits.max_rate else {
             return max;
         };

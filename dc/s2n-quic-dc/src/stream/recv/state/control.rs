@@ -46,8 +46,8 @@ const MAX_REMEMBERED: usize = 16;
 pub(in crate::stream::recv) const CONTROL_PACKET_LEN: usize = 1200;
 const CONTROL_OVERHEAD: usize = 100;
 
-/// Bytes of packets that a reader opens at most without a word while others wait to be opened: a quarter of the largest window of a short path
-const MAX_UNANSWERED: u64 = 256 << 10;
+/// Bytes of packets that a reader opens at most without a word while others wait to be opened: a quarter of the window of a path that is its own
+const MAX_UNANSWERED: u64 = 384 << 10;
 
 /// The first repetition of a promise of credit or of a close; doubles to [`MAX_REPEAT`]
 const FIRST_REPEAT: Duration = Duration::from_millis(20);
