@@ -8,6 +8,7 @@ pub(crate) mod desk;
 pub(crate) mod doorbell;
 pub(crate) mod few;
 pub mod handoff;
+pub(crate) mod letterbox;
 pub(crate) mod patience;
 pub(crate) mod primitive;
 pub(crate) mod spares;

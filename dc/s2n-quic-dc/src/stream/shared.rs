@@ -21,10 +21,11 @@ use crate::{
         nudge,
         path::{admission::Permit, Path, Wakes},
         piggyback::Piggyback,
-        recv, send,
+        recv,
+        send::{self, worker::Letter},
         terms::Terms,
     },
-    sync::spares::Reused,
+    sync::{letterbox::Letterbox, spares::Reused},
 };
 use core::{
     ops::Deref,
@@ -112,6 +113,8 @@ pub(crate) struct Body {
     pub(crate) address: Address,
     pub(crate) application_data: Option<ApplicationData>,
     pub(crate) inbox: recv::shared::Inbox,
+    /// What the peer says while the writer has the lock of the sending half
+    pub(crate) letterbox: Letterbox<Letter>,
     /// The peer has opened it
     pub(crate) is_accepted: bool,
     /// Set until the peer has confirmed the key id
@@ -180,6 +183,7 @@ impl Shared {
             address: parts.address,
             application_data,
             inbox: recv::shared::Inbox::default(),
+            letterbox: Letterbox::new(),
             permit: Mutex::new(parts.permit),
             is_heard: parts.events.are_heard(),
             events: parts.events,

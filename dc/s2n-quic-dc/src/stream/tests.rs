@@ -30,6 +30,7 @@ mod backpressure;
 mod company;
 mod completion;
 mod failure;
+mod letterbox;
 mod memory;
 mod metrics;
 mod over;

@@ -24,7 +24,7 @@ use crate::{
         path::Wakes,
         recv::{self, shared::Incoming},
         send,
-        shared::{self, Shared},
+        shared::Shared,
     },
 };
 use s2n_quic_core::{inet::ExplicitCongestionNotification, time::Timestamp, varint::VarInt};
@@ -141,7 +141,7 @@ impl Dispatcher {
 
     /// Takes in the first packet of the train, or begins a run with it
     fn route(&mut self, route: Route, train: &mut Incoming, now: Timestamp) -> Option<Run> {
-        let (remote, ecn) = (train.remote, train.ecn);
+        let remote = train.remote;
         let bytes = train.packets.first_mut()?;
         let dropped = &self.core.counters.dropped;
         match route {
@@ -163,9 +163,11 @@ impl Dispatcher {
                 source_queue_id,
             } => match self.core.stream(queue_id) {
                 Some(shared) => {
-                    let received = shared::Received { bytes, remote, ecn };
-                    let wakes = send::worker::on_control_packet(&shared, received, now);
-                    self.wakes.append(wakes);
+                    if let Some(packet) = train.packets.next() {
+                        let wakes = send::worker::on_control_packet(&shared, packet, remote, now);
+                        self.wakes.append(wakes);
+                    }
+                    return None;
                 }
                 // late, and no news
                 None if self.is_over(queue_id) => {}

@@ -18,6 +18,7 @@ use crate::{
         shared::{CloseCode, Half},
         CertificateChain, Protocol,
     },
+    sync::few::Few,
 };
 use core::{
     fmt,
@@ -219,7 +220,16 @@ impl<Sub: event::Subscriber> Writer<Sub> {
         let mut written = 0;
         let mut outcome = Poll::Pending;
         let mut allowance = Allowance::default();
+        let mut has_heard = false;
+        let letterbox = shared.letterbox.open();
         for left in (1..=MAX_BATCHES_PER_POLL).rev() {
+            if written > 0 {
+                has_heard |= send.read_letters(letterbox.collect(), shared);
+                if !matches!(send.phase, Phase::Open) {
+                    // the next write is told how it has ended
+                    break;
+                }
+            }
             let turn = Turn {
                 send: &mut send,
                 waiter: &mut self.waiter,
@@ -244,6 +254,7 @@ impl<Sub: event::Subscriber> Writer<Sub> {
                 Poll::Pending => break,
             }
         }
+        has_heard |= send.read_letters(letterbox.close(), shared);
         if outcome.is_ready() {
             send.unblock();
         }
@@ -251,7 +262,12 @@ impl<Sub: event::Subscriber> Writer<Sub> {
         self.waiting = blocked.map(|blocked| (blocked.into(), now));
         let timeout = send.next_timeout(now);
         let mut wakes = send.take_wakes();
+        let receipts = match has_heard {
+            true => send.take_receipts(),
+            false => Few::default(),
+        };
         drop(send);
+        shared.core.forget(receipts);
         if allowance.bytes > 0 {
             wakes.append(shared.path.release(allowance.bytes, now));
         }

@@ -22,7 +22,7 @@ use crate::{
         events::Event,
         keys::Sealer,
         path::{Departed, Wakes},
-        send::{Error, ErrorKind},
+        send::{worker::Letter, Error, ErrorKind},
         shared::{CloseCode, Shared},
     },
     sync::few::Few,
@@ -217,6 +217,16 @@ impl State {
 
     pub(super) fn block(&mut self, blocked: Blocked, waker: &Waker) {
         self.blocked = Some((blocked, waker.clone()));
+    }
+
+    /// Takes in what the peer has said while the writer had the lock; whether it has said anything
+    pub(super) fn read_letters(&mut self, mut letters: Few<Letter>, shared: &Shared) -> bool {
+        if letters.is_empty() {
+            return false;
+        }
+        self.on_completions(shared);
+        letters.drain(|letter| letter.read(self, shared));
+        true
     }
 
     /// Takes in what the socket worker reports. Comes first wherever the state is used, so that an ACK never names a packet that the

@@ -11,17 +11,18 @@ use crate::{
     crypto::open::Control as _,
     event::builder,
     packet::{control, stream},
+    socket::pool::Segment,
     stream::{
         events::Event,
         path::Wakes,
         receipt::Receipt,
         send::state::State,
-        shared::{Received, Shared, TAG_LEN},
+        shared::{Shared, TAG_LEN},
     },
 };
 use s2n_codec::DecoderBufferMut;
 use s2n_quic_core::time::Timestamp;
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 /// Takes in the acknowledgements of an authenticated packet with data, and arms the timer for what comes next; the receiving half is locked
 pub(crate) fn on_piggyback(
@@ -76,21 +77,59 @@ fn hear(shared: &Shared, now: Timestamp, say: impl FnOnce(&mut State)) -> Outcom
     outcome
 }
 
+/// An authenticated control packet
+pub(crate) struct Letter {
+    packet: Segment,
+    at: Timestamp,
+}
+
+impl Letter {
+    /// Has the sending half take it in
+    pub(super) fn read(mut self, send: &mut State, shared: &Shared) {
+        let decoder = DecoderBufferMut::new(&mut self.packet);
+        if let Ok((mut packet, _)) = control::decoder::Packet::decode(decoder, (), TAG_LEN) {
+            send.on_control_packet(&mut packet, shared, self.at);
+        }
+    }
+}
+
 /// Takes a control packet in, and arms the timer for what comes next; what does not authenticate is counted and dropped
+///
+/// It does not wait for a writer that encrypts, which reads it then.
 pub(crate) fn on_control_packet(
     shared: &Arc<Shared>,
-    received: Received<'_>,
+    mut packet: Segment,
+    remote: SocketAddr,
     now: Timestamp,
 ) -> Wakes {
-    let decoded =
-        control::decoder::Packet::decode(DecoderBufferMut::new(received.bytes), (), TAG_LEN);
-    let Ok((mut packet, _)) = decoded else {
+    let mut wakes = Wakes::default();
+    if !is_authentic(shared, &mut packet, remote, now, &mut wakes) {
+        return wakes;
+    }
+    match shared.letterbox.leave(Letter { packet, at: now }) {
+        Ok(()) => shared.on_answered(),
+        Err(letter) => wakes.append(take_in(shared, now, |send| {
+            letter.read(send, shared);
+        })),
+    }
+    wakes
+}
+
+fn is_authentic(
+    shared: &Shared,
+    bytes: &mut [u8],
+    remote: SocketAddr,
+    now: Timestamp,
+    wakes: &mut Wakes,
+) -> bool {
+    let decoded = control::decoder::Packet::decode(DecoderBufferMut::new(bytes), (), TAG_LEN);
+    let Ok((packet, _)) = decoded else {
         shared.counters().dropped.undecodable.add(1);
-        return Wakes::default();
+        return false;
     };
     if *packet.credentials() != shared.credentials {
         shared.counters().dropped.credentials.add(1);
-        return Wakes::default();
+        return false;
     }
     let is_authenticated = shared
         .control_keys
@@ -104,14 +143,10 @@ pub(crate) fn on_control_packet(
             is_authenticated,
         })
     });
-    if !is_authenticated {
+    if is_authenticated {
+        shared.on_authenticated(remote, packet.source_queue_id(), now, wakes);
+    } else {
         shared.counters().dropped.unauthenticated.add(1);
-        return Wakes::default();
     }
-    let mut wakes = Wakes::default();
-    shared.on_authenticated(received.remote, packet.source_queue_id(), now, &mut wakes);
-    wakes.append(take_in(shared, now, |send| {
-        send.on_control_packet(&mut packet, shared, now);
-    }));
-    wakes
+    is_authenticated
 }
