@@ -9,6 +9,9 @@
 
 use super::{few::Few, primitive::Mutex};
 
+/// Letters that wait at once, which may be memory of somebody else: whoever has more takes the lock, and so waits
+const MAX_LETTERS: usize = 64;
+
 pub(crate) struct Letterbox<T> {
     state: Mutex<State<T>>,
 }
@@ -39,10 +42,10 @@ impl<T> Letterbox<T> {
         Open { letterbox: self }
     }
 
-    /// Gives the letter back if the box is closed
+    /// Gives the letter back if the box is closed, or full
     pub(crate) fn leave(&self, letter: T) -> Result<(), T> {
         let mut state = self.state.lock();
-        if !state.is_open {
+        if !state.is_open || state.letters.len() == MAX_LETTERS {
             return Err(letter);
         }
         state.letters.push_back(letter);
@@ -147,6 +150,19 @@ mod tests {
         assert_eq!(letterbox.leave(5), Ok(()));
         assert_eq!(drained(open.close()), [5]);
         assert_eq!(letterbox.leave(6), Err(6));
+    }
+
+    #[test]
+    fn a_full_box_takes_no_letter() {
+        let letterbox = Letterbox::new();
+        let open = letterbox.open();
+        for letter in 0..MAX_LETTERS as u32 {
+            assert_eq!(letterbox.leave(letter), Ok(()));
+        }
+        assert_eq!(letterbox.leave(64), Err(64));
+        assert_eq!(open.collect().len(), MAX_LETTERS);
+        assert_eq!(letterbox.leave(64), Ok(()));
+        assert_eq!(drained(open.close()), [64]);
     }
 
     #[test]

@@ -29,7 +29,7 @@ const MIN_INTERVAL: u64 = 100;
 
 /// The schedule of one path
 ///
-/// Costs three words. Nanoseconds are kept internally, because at 25 Gbit/s a 1450-byte packet takes 464 ns and rounding each
+/// Costs five words. Nanoseconds are kept internally, because at 25 Gbit/s a 1450-byte packet takes 464 ns and rounding each
 /// to the microsecond of [`Timestamp`] would halve the rate. `u64` nanoseconds since the clock's epoch last
 /// 584 years; the largest product below, 2^32 bytes times 10^9, is computed in 128 bits.
 #[derive(Clone, Copy, Debug)]
@@ -67,8 +67,8 @@ impl Departures {
     /// Bytes that may leave at once: whole datagrams, as many as take the line for a short time, so that a queue on the way need not be
     /// long
     ///
-    /// As Linux sizes what it segments late (`tcp_tso_autosize`), with a shorter time, unless packets [wait](Self::set_queueing) anyway. At least two, so that the loss of the first
-    /// shows by the second; as many as one send carries without a rate.
+    /// As Linux sizes what it segments late (`tcp_tso_autosize`), with a shorter time, unless packets [wait](Self::set_queueing) anyway. At
+    /// least two, so that the loss of the first shows by the second; as many as one send carries without a rate.
     pub fn burst(&self, bytes_per_second: Option<u64>) -> u32 {
         let Some(rate) = bytes_per_second else {
             return self.max_burst;

@@ -40,13 +40,18 @@ impl Shared {
         }
         let mut wakes = Wakes::default();
         // what the sending half is about to ask for may have come, and wait for the reader with data
-        let scope = match self.send().lock().is_due(now) {
-            true => recv::worker::Scope::All,
-            false => recv::worker::Scope::Overdue,
+        let scope = match self.send().try_lock() {
+            Some(send) if send.is_due(now) => recv::worker::Scope::All,
+            Some(_) | None => recv::worker::Scope::Overdue,
         };
         let turn = recv::worker::on_timer(self, scope, now, &mut wakes);
         let send_timeout = {
-            let mut send = self.send().lock();
+            let Some(mut send) = self.send().try_lock() else {
+                // a writer that encrypts reads what the peer says, and with that finds what is lost
+                wakes.wake();
+                self.arm(now + MIN_TIMER);
+                return;
+            };
             send.on_timer(self, now);
             wakes.append(send.take_wakes());
             match turn {

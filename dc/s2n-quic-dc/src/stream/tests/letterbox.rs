@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What the peer says while a writer encrypts: nobody waits for the writer, and the writer hears it all.
+//! What the peer says, or ought to have said, while a writer encrypts: nobody waits for the writer, and the writer hears it all.
 //!
-//! In a simulation nothing happens while a writer is at it, so the box is opened before that, and left so.
+//! In a simulation nothing happens while a writer is at it, so the box is opened before that, and left so; or the lock is held beside it.
 
 use super::*;
 
@@ -93,4 +93,18 @@ fn a_writer_that_waits_is_woken_by_what_comes_meanwhile() {
     // it finds no credit, and hears of some before it gives the lock up
     let written = pair.block_on(client.write_from(&mut &[2; 1000][..]), MILLISECOND);
     assert_eq!(written.unwrap(), 1000);
+}
+
+#[test]
+fn timers_look_again_a_moment_later() {
+    let mut pair = Pair::new(Options::default());
+    let (mut client, _server, shared) = connect(&mut pair);
+    pair.network.set_faults(|_| Fate::Drop);
+    assert_eq!(write_now(&mut client, &[1; 1000]), 1000);
+    let writing = shared.send().lock();
+    pair.run_for(20 * MILLISECOND);
+    assert_eq!(pair.client.metrics().probes, 0);
+    drop(writing);
+    pair.run_for(MILLISECOND);
+    assert_eq!(pair.client.metrics().probes, 1);
 }

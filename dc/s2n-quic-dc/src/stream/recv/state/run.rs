@@ -63,7 +63,7 @@ impl State {
 
         // a phase of the key has far more packets than a train
         self.update_opener(shared);
-        self.highest = self.highest.max(run.end.as_u64());
+        self.highest = run.end.as_u64();
         self.stream.extend(run.last);
         for _ in 0..run.count {
             self.ecn.increment(train.ecn);
