@@ -350,7 +350,9 @@ fn both_ends_send_datagrams_of_the_size_that_was_asked_for() {
             let tap = Tap::start(server.library().acceptor_addr().unwrap()).await;
             exchange(&client.through(tap.address)).await;
             for largest in &*tap.largest {
-                assert_eq!(largest.load(Ordering::Relaxed), usize::from(mtu));
+                // those of a batch end with a whole block of the cipher
+                let less = usize::from(mtu).checked_sub(largest.load(Ordering::Relaxed));
+                assert!(less.is_some_and(|less| less < 16), "{mtu}: {less:?}");
             }
             let path = client.path();
             assert_eq!((path.to_server, path.to_client), (mtu, mtu));

@@ -19,18 +19,29 @@ fn begin_to_write(shared: &Shared) {
     core::mem::forget(shared.letterbox.open());
 }
 
-#[test]
-fn acknowledgements_that_come_meanwhile_are_taken_in_by_the_writer() {
-    let mut pair = Pair::new(Options::default());
+/// A stream with credit for `window` bytes, of which the server has read 10 000 and said so meanwhile
+fn answered(window: u32) -> (Pair, Stream) {
+    let mut pair = Pair::new(Options {
+        agreed: Agreement {
+            initial_window: window,
+            recv_window: window,
+            ..Agreement::default()
+        },
+        ..Options::default()
+    });
     let (mut client, mut server, shared) = connect(&mut pair);
     assert_eq!(write_now(&mut client, &[1; 10_000]), 10_000);
     begin_to_write(&shared);
     pair.spawn("read", async move { read_all(&mut server).await });
     pair.run_for(3 * MILLISECOND);
-    let said = pair.network.sent(Side::Server, Kind::is_control);
-    assert!(!said.is_empty());
+    assert!(!pair.network.sent(Side::Server, Kind::is_control).is_empty());
     assert!(pair.client.metrics().window_outstanding > 10_000);
+    (pair, client)
+}
 
+#[test]
+fn acknowledgements_that_come_meanwhile_are_taken_in_by_the_writer() {
+    let (mut pair, mut client) = answered(100_000);
     // what it writes now is all that is outstanding then
     assert_eq!(write_now(&mut client, &[2; 100]), 100);
     assert!(pair.client.metrics().window_outstanding < 1000);
@@ -42,19 +53,7 @@ fn acknowledgements_that_come_meanwhile_are_taken_in_by_the_writer() {
 
 #[test]
 fn a_writer_goes_on_with_the_credit_that_comes_meanwhile() {
-    let mut pair = Pair::new(Options {
-        agreed: Agreement {
-            initial_window: 30_000,
-            recv_window: 30_000,
-            ..Agreement::default()
-        },
-        ..Options::default()
-    });
-    let (mut client, mut server, shared) = connect(&mut pair);
-    assert_eq!(write_now(&mut client, &[1; 10_000]), 10_000);
-    begin_to_write(&shared);
-    pair.spawn("read", async move { read_all(&mut server).await });
-    pair.run_for(3 * MILLISECOND);
+    let (_pair, mut client) = answered(30_000);
     // it knows of 20 000 bytes, and hears of more after its first batch
     let written = write_now(&mut client, &[2; 100_000]);
     assert!(written > 20_000, "{written}");
@@ -77,19 +76,7 @@ fn a_close_that_comes_meanwhile_ends_the_next_write() {
 
 #[test]
 fn a_writer_that_waits_is_woken_by_what_comes_meanwhile() {
-    let mut pair = Pair::new(Options {
-        agreed: Agreement {
-            initial_window: 10_000,
-            recv_window: 10_000,
-            ..Agreement::default()
-        },
-        ..Options::default()
-    });
-    let (mut client, mut server, shared) = connect(&mut pair);
-    assert_eq!(write_now(&mut client, &[1; 10_000]), 10_000);
-    begin_to_write(&shared);
-    pair.spawn("read", async move { read_all(&mut server).await });
-    pair.run_for(3 * MILLISECOND);
+    let (mut pair, mut client) = answered(10_000);
     // it finds no credit, and hears of some before it gives the lock up
     let written = pair.block_on(client.write_from(&mut &[2; 1000][..]), MILLISECOND);
     assert_eq!(written.unwrap(), 1000);
