@@ -103,7 +103,7 @@ pub(crate) fn on_control_packet(
     now: Timestamp,
 ) -> Wakes {
     let mut wakes = Wakes::default();
-    if !is_authentic(shared, &mut packet, remote, now, &mut wakes) {
+    if !authenticate(shared, &mut packet, remote, now, &mut wakes) {
         return wakes;
     }
     match shared.letterbox.leave(Letter { packet, at: now }) {
@@ -115,7 +115,8 @@ pub(crate) fn on_control_packet(
     wakes
 }
 
-fn is_authentic(
+/// Counts and publishes what came, and notes that the peer is there if it is authentic; returns whether it is
+fn authenticate(
     shared: &Shared,
     bytes: &mut [u8],
     remote: SocketAddr,
