@@ -22,6 +22,7 @@ pub use transfer::Failure;
 use crate::{
     measure::{process::Meter, Sample},
     outcome::{End, Outcome, Point, Series},
+    pattern,
     transport::{Client, Ends},
     workload::{Kind, Workload},
 };
@@ -50,6 +51,7 @@ pub async fn run<C: Client>(
     mut stop: watch::Receiver<bool>,
     on_point: OnPoint<'_>,
 ) -> Outcome {
+    pattern::prepare();
     let meter = Meter::start();
     let start = Instant::now();
     let until = workload.duration.map(|duration| start + duration);

@@ -60,6 +60,11 @@ impl Pattern {
     }
 }
 
+/// Makes the bytes, which the first use would do else: some milliseconds that are not to be measured.
+pub fn prepare() {
+    sequence();
+}
+
 /// One period, and after it the beginning of the next, so that no chunk has a seam.
 fn sequence() -> &'static [u8] {
     static SEQUENCE: OnceLock<Box<[u8]>> = OnceLock::new();
