@@ -3,7 +3,7 @@
 //! Acknowledgements that leave in the packet of the answer, in place of a control packet beside it.
 //!
 //! Packets with data have room for control frames in the wire format, and a published peer passes over all but CONNECTION_CLOSE in them. So an
-//! acknowledgement only rides with data to a peer that looks for it, and has said so: who says all in one packet puts a PING in front of it,
+//! acknowledgement only rides with data to a peer that looks for it, and has said so: who begins to say something puts a PING in front of it,
 //! which is of no other use there. A call is three packets then, where it is four with a published peer.
 //!
 //! The one rule: an acknowledgement counts as sent once the packet is made that carries it; until then a control packet is still due.

@@ -202,7 +202,11 @@ impl Dispatcher {
         }
         let mut first = train.split_to(1);
         let Some(queue_id) = known else {
-            self.accept(credentials, source_queue_id, first, now);
+            let is_followed = train.packets.first_mut().is_some_and(|next| {
+                matches!(router::classify(next), Route::Stream { queue_id, credentials, .. }
+                    if Key::new(queue_id, credentials) == key)
+            });
+            self.accept(credentials, source_queue_id, first, is_followed, now);
             return None;
         };
         let is_answered = self.answer_for(queue_id, first.packets.first_mut()?, now);
@@ -286,6 +290,7 @@ impl Dispatcher {
         credentials: Credentials,
         source_queue_id: Option<VarInt>,
         arrival: Incoming,
+        is_followed: bool,
         now: Timestamp,
     ) {
         let remote = arrival.remote;
@@ -300,6 +305,7 @@ impl Dispatcher {
                 credentials,
                 source_queue_id,
                 arrival,
+                is_followed,
                 answer: &mut self.answer,
                 wakes: &mut self.acceptors,
             },

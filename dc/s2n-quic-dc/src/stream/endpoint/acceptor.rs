@@ -121,7 +121,8 @@ impl<Sub: event::Subscriber + Clone> QueueAcceptor<Sub> {
             now,
         );
         shared.inbox.push(opening.arrival, now);
-        let is_authenticated = recv::worker::open_first(&shared, now, opening.wakes);
+        let is_authenticated =
+            recv::worker::open_first(&shared, opening.is_followed, now, opening.wakes);
         if !is_authenticated {
             // forged or replayed: nothing is kept of it
             return false;

@@ -164,6 +164,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) credentials: Credentials,
     pub(crate) source_queue_id: Option<s2n_quic_core::varint::VarInt>,
     pub(crate) arrival: recv::shared::Incoming,
+    /// More packets of the stream have come with it
+    pub(crate) is_followed: bool,
     /// Filled with the answer to a client whose secret is unknown here
     pub(crate) answer: &'a mut Vec<u8>,
     /// Gets whom to wake because of it

@@ -66,6 +66,8 @@ pub(crate) struct State {
     is_control_due: bool,
     /// Packets that were opened since something was last said
     unanswered: u32,
+    /// Of those, the ones that an answer is to acknowledge
+    riding: u32,
     /// The peer takes acknowledgements with data
     is_invited: bool,
     /// The peer has sent such: it takes [receipts](crate::stream::receipt) as well
@@ -146,6 +148,7 @@ impl State {
             drained: completion::Batch::new(),
             is_control_due: false,
             unanswered: 0,
+            riding: 0,
             is_invited: false,
             takes_receipts: false,
             has_offer: false,

@@ -190,8 +190,13 @@ fn drain_locked(
 }
 
 /// Opens the first packet of a stream that nobody else knows of yet; the application is about to get it, and finds the payload where it is.
-/// Returns whether the packet has authenticated.
-pub(crate) fn open_first(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes) -> bool {
+/// If it `is_followed` by others that have come with it, who opens those says that it has arrived. Returns whether the packet has authenticated.
+pub(crate) fn open_first(
+    shared: &Arc<Shared>,
+    is_followed: bool,
+    now: Timestamp,
+    wakes: &mut Wakes,
+) -> bool {
     let mut recv = shared.recv().lock();
     if let Some(mut train) = next_train(&mut recv, shared, now) {
         let nowhere = &mut writer::storage::Empty;
@@ -200,8 +205,10 @@ pub(crate) fn open_first(shared: &Arc<Shared>, now: Timestamp, wakes: &mut Wakes
             recv.backlog.push_front(train);
         }
     }
-    // whoever opens the stream arms its timer
-    let _ = recv.transmit_or_defer_control(shared, now);
+    if !is_followed {
+        // whoever opens the stream arms its timer
+        let _ = recv.transmit_or_defer_control(shared, now);
+    }
     wakes.append(recv.take_wakes());
     let receipts = recv.take_receipts();
     let is_authenticated = recv.is_authenticated();

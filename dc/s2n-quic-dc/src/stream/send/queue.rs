@@ -130,11 +130,10 @@ impl State {
         if acknowledgement.is_some() {
             self.piggyback = Some((self.numbers.stream, false));
         }
-        let is_message = batch.is_fin && start == VarInt::ZERO && remaining <= datagram_len;
         let piggyback = acknowledgement
             .or_else(|| {
                 let invite = || self.invitation(stream_id, room, shared, now);
-                is_message.then(invite).filter(fits)
+                (start == VarInt::ZERO).then(invite).filter(fits)
             })
             .unwrap_or(Piggyback::NOTHING);
         let certain = certain.saturating_sub(piggyback.encoding_size());

@@ -184,6 +184,18 @@ fn a_small_call_takes_three_packets() {
     assert_at_rest(&pair);
 }
 
+/// The first one is not acknowledged alone, and the last ones are with the answer
+#[test]
+fn a_request_of_several_packets_makes_the_call_no_more_than_those_longer() {
+    let mut pair = Pair::new(Options::default());
+    call(&mut pair, 5000, 1024);
+    pair.run_for(10 * SECOND);
+    let trace = pair.network.trace();
+    assert_eq!(trace.len(), 4 + 2, "{trace:#?}");
+    assert_eq!(pair.network.sent(Side::Server, Kind::is_control), []);
+    assert_at_rest(&pair);
+}
+
 /// The client's acknowledgement of the answer shows that it has heard the server's of its request. Of the client's nobody knows.
 #[test]
 fn nobody_is_left_to_answer_who_has_heard_all() {
@@ -331,4 +343,104 @@ fn a_reader_that_does_not_come_back_owes_no_acknowledgement_for_long() {
     pair.run_for(SECOND);
     assert_eq!(pair.client.metrics().packets_retransmitted, 0);
     assert_eq!(pair.client.metrics().window_outstanding, 0);
+}
+
+/// The first packet is opened before the others are looked at that have come with it
+#[test]
+fn who_reads_the_beginning_of_a_stream_acknowledges_it_with_the_rest() {
+    let mut pair = Pair::new(Options::default());
+    let (opening, accepting) = (pair.open(), pair.accept());
+    let mut client = pair.block_on(opening, SECOND).unwrap();
+    assert_eq!(write_now(&mut client, &pattern(12_000, 1)), 12_000);
+    let mut server = pair.block_on(accepting, SECOND).unwrap();
+    let said = |pair: &Pair| pair.network.sent(Side::Server, Kind::is_control).len();
+    let read = poll_once(server.read_into(&mut &mut [0; 500][..]));
+    assert!(matches!(read, Poll::Ready(Ok(500))), "{read:?}");
+    pair.settle();
+    assert_eq!(said(&pair), 0);
+    let mut rest = Vec::<u8>::new();
+    let read = poll_once(server.read_into(&mut rest));
+    assert!(matches!(read, Poll::Ready(Ok(11_500))), "{read:?}");
+    pair.settle();
+    assert_eq!(said(&pair), 1);
+}
+
+/// What comes with the first packet of a stream are those of others
+#[test]
+fn streams_that_begin_in_one_train_are_each_acknowledged_at_once() {
+    let mut pair = Pair::new(Options {
+        delay: MILLISECOND / 10,
+        ..Options::default()
+    });
+    let _known = pair.connect();
+    pair.run_for(10 * MILLISECOND);
+    let (calls, said) = (
+        |pair: &Pair| pair.network.calls(Side::Client),
+        |pair: &Pair| pair.network.sent(Side::Server, Kind::is_control).len(),
+    );
+    let before = (calls(&pair).len(), said(&pair));
+    let opening = [pair.open(), pair.open()];
+    let mut streams = opening.map(|opening| pair.block_on(opening, SECOND).unwrap());
+    for client in &mut streams {
+        assert_eq!(write_now(client, b"begins"), 6);
+    }
+    // half of what the application has for it
+    pair.run_for(MILLISECOND / 2);
+    let calls = calls(&pair).split_off(before.0);
+    assert_eq!((calls.len(), calls[0].segments), (1, 2), "{calls:?}");
+    assert_eq!(said(&pair), before.1 + 2);
+}
+
+/// Reads a message that ends with `len` bytes of which nothing was acknowledged, and answers a moment later; returns how many
+/// acknowledgements have left before the answer
+fn before_the_answer(len: usize) -> usize {
+    let mut pair = Pair::new(Options {
+        delay: MILLISECOND / 10,
+        ..Options::default()
+    });
+    let (mut client, mut server) = pair.connect();
+    // the window grows
+    let bytes = pattern(8_000_000, 1);
+    let sent = bytes.clone();
+    let writing = pair.spawn("write", async move {
+        client.write_all_from(&mut &sent[..]).await.map(|_| client)
+    });
+    let mut received = Vec::<u8>::new();
+    let reading = pair.spawn("read", async move {
+        while received.len() < 8_000_000 {
+            server.read_into(&mut received).await?;
+        }
+        assert!(received == bytes);
+        io::Result::Ok(server)
+    });
+    let mut client = pair.block_on(writing, 10 * SECOND).unwrap();
+    let mut server = pair.block_on(reading, 10 * SECOND).unwrap();
+    pair.run_for(100 * MILLISECOND);
+
+    let before = pair.network.sent(Side::Server, Kind::is_control).len();
+    let end = pattern(len, 2);
+    let mut unwritten = &end[..];
+    while !unwritten.is_empty() {
+        let written = poll_once(client.write_from_fin(&mut unwritten));
+        assert!(matches!(written, Poll::Ready(Ok(1..))), "{written:?}");
+    }
+    pair.run_for(MILLISECOND / 2);
+    let mut got = Vec::<u8>::new();
+    let read = poll_once(server.read_into(&mut got));
+    assert!(matches!(read, Poll::Ready(Ok(_))), "{read:?}");
+    assert!(got == end, "{} of {len}", got.len());
+    pair.run_for(MILLISECOND / 4);
+    let said = pair.network.sent(Side::Server, Kind::is_control).len() - before;
+    assert_eq!(write_now(&mut server, b"answer"), 6);
+    pair.run_for(SECOND);
+    assert_eq!(pair.client.metrics().window_outstanding, 0);
+    assert_eq!(pair.client.metrics().packets_retransmitted, 0);
+    said
+}
+
+/// Else what others of the path have to send would wait for the application
+#[test]
+fn the_end_of_a_message_is_acknowledged_at_once_if_it_is_long() {
+    assert_eq!(before_the_answer(200_000), 0);
+    assert_eq!(before_the_answer(300_000), 1);
 }

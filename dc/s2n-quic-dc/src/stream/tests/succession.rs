@@ -460,14 +460,40 @@ fn call_in_vain(pair: &mut Pair) -> io::Error {
     error
 }
 
-/// Such as published ones, which say nothing that could be answered with an offer
+/// Such as published ones, which say nothing that could be answered with an offer. Who fills a packet to its end has no room to say it either.
 #[test]
 fn who_does_not_look_for_offers_gets_none() {
     let mut pair = pair();
-    for _ in 0..2 {
-        call(&mut pair, 100_000, 1000);
+    let is_one_packet = |pair: &mut Pair, len| {
+        // who calls now and then is offered nothing
+        pair.run_for(2 * SECOND);
+        let before = pair.network.sent(Side::Client, Kind::is_first_send).len();
+        call(pair, len, 1000);
+        pair.network.sent(Side::Client, Kind::is_first_send).len() == before + 1
+    };
+    let full = (1380..1420).rfind(|len| is_one_packet(&mut pair, *len));
+    let full = full.expect("some fit");
+    for (len, is_offered) in [(full, false), (full - 2, true)] {
+        pair.run_for(2 * SECOND);
+        for _ in 0..3 {
+            call(&mut pair, len, 1000);
+            pair.settle();
+        }
+        assert_eq!(is_continued(&pair), is_offered, "{len}");
+        let kept = pair.server.metrics().kept_keys;
+        assert_eq!(kept, u64::from(is_offered), "{len}");
+    }
+}
+
+#[test]
+fn calls_of_many_packets_go_on_with_the_same_keys() {
+    let mut pair = pair();
+    for _ in 0..3 {
+        call(&mut pair, 100_000, 100_000);
         pair.settle();
     }
-    assert!(!is_continued(&pair));
-    assert_eq!(pair.server.metrics().kept_keys, 0);
+    let first = opened_with(&pair)[0].0;
+    let expected: Vec<_> = (0..3).map(|generation| (first, generation)).collect();
+    assert_eq!(opened_with(&pair), expected);
+    assert_sealed_once(&pair);
 }

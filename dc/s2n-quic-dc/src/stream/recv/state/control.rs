@@ -49,6 +49,10 @@ const CONTROL_OVERHEAD: usize = 100;
 /// Bytes of packets that a reader opens at most without a word while others wait to be opened: a quarter of the window of a path that is its own
 const MAX_UNANSWERED: u64 = 384 << 10;
 
+/// Bytes of packets at the end of a message whose acknowledgement may wait for the answer: a turn of the sender's, of the four that its path's window
+/// has room for
+const MAX_DEFERRED: u64 = 256 << 10;
+
 /// The first repetition of a promise of credit or of a close; doubles to [`MAX_REPEAT`]
 const FIRST_REPEAT: Duration = Duration::from_millis(20);
 const MAX_REPEAT: Duration = Duration::from_secs(2);
@@ -151,7 +155,7 @@ impl State {
         Some(lingering)
     }
 
-    /// After a read that has returned something: if a single packet has ended the stream, its acknowledgement waits for the application's
+    /// After a read that has returned something: if the stream has ended, the acknowledgement of its last packets waits for the application's
     /// answer, or for [`READER_GRACE`](crate::stream::recv::worker::READER_GRACE), to leave together with it (RFC 9000, section 13.2.1).
     /// While packets wait to be opened, that of those before waits for theirs, as long: who reads little at a time would acknowledge each packet.
     /// Returns whether it waits.
@@ -163,12 +167,13 @@ impl State {
         let is_open = matches!(self.phase, Phase::Open | Phase::TimeWait { .. });
         let may_wait = is_open && !self.is_repetition;
         let unanswered = u64::from(self.unanswered) * shared.datagram_len() as u64;
-        let has_more = !self.backlog.is_empty() && unanswered < MAX_UNANSWERED;
-        if may_wait && has_more {
+        let has_all = self.has_all();
+        let has_more = !self.backlog.is_empty() || (!has_all && !shared.inbox.is_empty());
+        if may_wait && has_more && unanswered < MAX_UNANSWERED {
             return true;
         }
-        let is_message = self.unanswered == 1 && self.has_all();
-        let is_deferred = may_wait && self.is_control_due && is_message;
+        let is_end = has_all && self.unanswered > 0 && unanswered <= MAX_DEFERRED;
+        let is_deferred = may_wait && self.is_control_due && is_end;
         if is_deferred {
             shared.defer_control();
         } else {
@@ -178,20 +183,21 @@ impl State {
     }
 
     /// The acknowledgement that waits for the application's answer, to leave in its packet
-    pub(crate) fn piggyback(&self) -> Option<Piggyback> {
-        let may_ride = self.is_invited && self.is_control_due && self.unanswered == 1;
+    pub(crate) fn piggyback(&mut self) -> Option<Piggyback> {
+        let may_ride = self.is_invited && self.is_control_due;
         if !may_ride || !matches!(self.phase, Phase::Open | Phase::TimeWait { .. }) {
             return None;
         }
         // all of them or none: it may be the last that the peer hears
         let frames = acknowledgements(&self.stream, &self.recovery, self.ecn, usize::MAX);
+        self.riding = self.unanswered;
         Piggyback::new(&frames)
     }
 
     /// The answer has left with [it](Self::piggyback)
     pub(crate) fn on_piggyback_sent(&mut self) {
         // unless something came meanwhile
-        if self.unanswered == 1 {
+        if self.unanswered == self.riding {
             self.is_control_due = false;
             self.unanswered = 0;
         }
