@@ -41,6 +41,10 @@ pub(crate) use control::{Limits, Verdict, MAX_TIME_WAIT};
 /// What a path is sized for until the handshake's agreement is known
 const DATAGRAM_LEN: u16 = 1450;
 
+/// How long no acknowledgement of several packets waits for an answer, after one that came late. Who answers late always keeps a window from being
+/// used for a millisecond of that.
+const LATE_PERIOD: Duration = Duration::from_millis(100);
+
 /// The departure of one transmission, as the socket worker saw it
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Departed {
@@ -87,6 +91,8 @@ pub(crate) struct Path {
     pub(crate) secret: PathSecret,
     /// Microseconds of the clock at which a call of the peer was last answered
     last_answer: AtomicU64,
+    /// Microseconds of the clock until which no acknowledgement of several packets waits for an answer
+    late_until: AtomicU64,
 }
 
 struct State {
@@ -156,12 +162,24 @@ impl Path {
             receipts: Receipts::default(),
             secret: PathSecret::default(),
             last_answer: AtomicU64::new(0),
+            late_until: AtomicU64::new(0),
             state: Mutex::new(State {
                 window: Window::default(),
                 control,
                 holding: Wakes::default(),
             }),
         })
+    }
+
+    /// Whether messages of several packets are answered soon enough for their acknowledgements to wait for that
+    pub(crate) fn answers_soon(&self, now: Timestamp) -> bool {
+        self.late_until.load(Ordering::Relaxed) <= ticks(now)
+    }
+
+    /// An acknowledgement has waited for an answer in vain, while the peer could not send as much to others
+    pub(crate) fn on_late_answer(&self, now: Timestamp) {
+        let until = ticks(now + LATE_PERIOD);
+        self.late_until.store(until, Ordering::Relaxed);
     }
 
     /// A call of the peer is being answered; returns how long that is after the last one

@@ -2,11 +2,11 @@
 
 //! The acknowledgement of a whole answer, as a packet of another stream to the same peer carries it.
 //!
-//! An answer of one packet is the last that a call receives, and nothing of the call is left to carry its acknowledgement. The next request to
-//! the peer has room for it, in a DATAGRAM frame (RFC 9221) behind the PING of its [invitation](super::piggyback): which streams it is about, and
+//! The answer is the last that a call receives, and nothing of the call is left to carry its acknowledgement. The next request to the peer has
+//! room for it, in a DATAGRAM frame (RFC 9221) behind the PING of its [invitation](super::piggyback): which streams it is about, and
 //! how long each has waited. A call in a row of calls is two packets then.
 //!
-//! The one rule: a receipt says that the packet with number 0 has arrived, and says so only if it was the only one of its stream.
+//! The one rule: a receipt says that every packet of the answer has arrived, each where it was first sent, and nothing was said about any before.
 
 use s2n_codec::{DecoderBuffer, Encoder, EncoderValue};
 use s2n_quic_core::varint::VarInt;

@@ -68,6 +68,8 @@ pub(crate) struct State {
     unanswered: u32,
     /// Of those, the ones that an answer is to acknowledge
     riding: u32,
+    /// Since when those at the end of a message wait for an answer
+    deferred_since: Option<Timestamp>,
     /// The peer takes acknowledgements with data
     is_invited: bool,
     /// The peer has sent such: it takes [receipts](crate::stream::receipt) as well
@@ -149,6 +151,7 @@ impl State {
             is_control_due: false,
             unanswered: 0,
             riding: 0,
+            deferred_since: None,
             is_invited: false,
             takes_receipts: false,
             has_offer: false,

@@ -176,6 +176,9 @@ fn drain_locked(
     if scope.includes(recv.buffer.kept_since(), now) {
         recv.buffer.copy_kept();
     }
+    if recv.has_waited_for_answer(now) {
+        shared.path.on_late_answer(now);
+    }
     recv.transmit_control(shared, now);
     let has = (recv.buffered_len(), recv.has_all());
     let is_news = has != had || recv.error().is_some();

@@ -24,8 +24,9 @@ const COMPLETION_RETRY: Duration = Duration::from_millis(10);
 /// Timers that are due are served again no sooner than this, so that a deadline in the past cannot keep the worker busy
 const MIN_TIMER: Duration = Duration::from_millis(1);
 
-/// How soon a new stream is looked after, whatever it waits for: before its first packet is probed for, so that this arms nothing more. Most
-/// calls are over by then, and each would leave an entry for its idle timeout behind.
+/// How soon a stream is looked after that was opened here, whatever it waits for: before its first packet is probed for, so that this arms nothing
+/// more. Most calls are over by then, and each would leave an entry for its idle timeout behind. One that was accepted may owe the acknowledgement
+/// of its first packet, which waits for no longer than any other.
 const FIRST_LOOK: Duration = Duration::from_millis(4);
 
 impl Shared {
@@ -78,7 +79,11 @@ impl Shared {
 
     /// Has the worker look after a new stream from now on
     pub(crate) fn begin(&self, now: Timestamp) {
-        if let Some(tick) = self.bring_forward(now + FIRST_LOOK) {
+        let first_look = match self.is_accepted {
+            true => recv::worker::READER_GRACE,
+            false => FIRST_LOOK,
+        };
+        if let Some(tick) = self.bring_forward(now + first_look) {
             let timers = &self.shard.timers;
             timers.append(Lane::New, self.queue_id, tick, &self.shard.receiver);
         }

@@ -444,3 +444,89 @@ fn the_end_of_a_message_is_acknowledged_at_once_if_it_is_long() {
     assert_eq!(before_the_answer(200_000), 0);
     assert_eq!(before_the_answer(300_000), 1);
 }
+
+/// A stream of which the server has read `request`, as the first half of it or all
+fn asked(pair: &mut Pair, request: &[u8], is_fin: bool) -> (Stream, Stream) {
+    let (opening, accepting) = (pair.open(), pair.accept());
+    let mut client = pair.block_on(opening, SECOND).unwrap();
+    say(&mut client, request, is_fin);
+    let mut server = pair.block_on(accepting, SECOND).unwrap();
+    assert_eq!(heard(&mut server), request.len());
+    (client, server)
+}
+
+fn say(stream: &mut Stream, mut bytes: &[u8], is_fin: bool) {
+    let len = bytes.len();
+    let written = match is_fin {
+        true => poll_once(stream.write_from_fin(&mut bytes)),
+        false => poll_once(stream.write_from(&mut bytes)),
+    };
+    assert!(matches!(written, Poll::Ready(Ok(written)) if written == len));
+}
+
+/// Bytes that are there to be read
+fn heard(stream: &mut Stream) -> usize {
+    match poll_once(stream.read_into(&mut Vec::<u8>::new())) {
+        Poll::Ready(read) => read.unwrap(),
+        Poll::Pending => 0,
+    }
+}
+
+/// Makes a call, which is answered late; returns for how many microseconds the acknowledgement has waited
+fn answer_late(pair: &mut Pair, len: usize) -> u64 {
+    let said = |pair: &Pair| pair.network.sent(Side::Server, Kind::is_control);
+    let before = said(pair).len();
+    let (mut client, mut server) = asked(pair, &pattern(len, 1), true);
+    let at = pair.clock.micros();
+    pair.run_for(2 * MILLISECOND);
+    let said = said(pair);
+    assert_eq!(said.len(), before + 1);
+    say(&mut server, b"answer", true);
+    pair.run_for(MILLISECOND / 2);
+    assert_eq!(heard(&mut client), 6);
+    said[before].micros - at
+}
+
+/// What it has not acknowledged holds a part of the window, which others of the path could use
+#[test]
+fn who_answers_late_acknowledges_at_once_for_a_while() {
+    let mut pair = Pair::new(Options {
+        delay: MILLISECOND / 10,
+        ..Options::default()
+    });
+    for _ in 0..2 {
+        assert!((900..=1000).contains(&answer_late(&mut pair, 5000)));
+        for _ in 0..5 {
+            assert_eq!(answer_late(&mut pair, 5000), 0);
+            // a packet holds next to nothing
+            assert!((900..=1000).contains(&answer_late(&mut pair, 1000)));
+        }
+        pair.run_for(100 * MILLISECOND);
+        assert!((900..=1000).contains(&answer_late(&mut pair, 1000)));
+    }
+}
+
+/// Whoever looks after the first packets says that the last ones have come, a moment after they have
+#[test]
+fn who_has_just_begun_to_wait_for_an_answer_does_not_think_that_it_is_late() {
+    let mut pair = Pair::new(Options {
+        delay: MILLISECOND / 10,
+        ..Options::default()
+    });
+    let (mut client, mut server) = asked(&mut pair, &pattern(5000, 1), false);
+    pair.run_for(8 * MILLISECOND / 10);
+    say(&mut client, &pattern(5000, 2), true);
+    pair.run_for(MILLISECOND / 10);
+    assert_eq!(heard(&mut server), 5000);
+    let said = |pair: &Pair| pair.network.sent(Side::Server, Kind::is_control).len();
+    let before = said(&pair);
+    pair.run_for(MILLISECOND / 4);
+    assert_eq!(
+        said(&pair),
+        before + 1,
+        "the first packets were looked after"
+    );
+    say(&mut server, b"answer", true);
+    pair.settle();
+    assert!((900..=1000).contains(&answer_late(&mut pair, 5000)));
+}

@@ -75,6 +75,76 @@ fn a_call_in_a_row_takes_two_packets() {
     assert_at_rest(&pair);
 }
 
+/// Unless it would keep much of the server's window from being used
+#[test]
+fn an_answer_of_several_packets_has_one_as_well() {
+    for (len, is_left) in [(5000, true), (60_000, true), (70_000, false)] {
+        let mut pair = pair();
+        // the window grows
+        for _ in 0..20 {
+            call(&mut pair, 1000, 200_000);
+            pair.settle();
+        }
+        let before = count(&pair, Side::Client, Kind::is_control);
+        for _ in 0..10 {
+            let (opening, accepting) = (pair.open(), pair.accept());
+            let mut client = pair.block_on(opening, SECOND).unwrap();
+            assert!(poll_once(client.write_from_fin(&mut &[7; 1000][..])).is_ready());
+            let mut server = pair.block_on(accepting, SECOND).unwrap();
+            let mut request = Vec::<u8>::new();
+            assert!(poll_once(server.read_into(&mut request)).is_ready());
+            let answer = pattern(len, 3);
+            let mut unwritten = &answer[..];
+            while !unwritten.is_empty() {
+                assert!(poll_once(server.write_from_fin(&mut unwritten)).is_ready());
+            }
+            // all of it is there when the client looks
+            pair.run_for(3 * DELAY);
+            let mut got = Vec::<u8>::new();
+            assert!(poll_once(client.read_into(&mut got)).is_ready());
+            assert!(got == answer, "{} of {len}", got.len());
+            drop(client);
+            pair.settle();
+        }
+        let said = count(&pair, Side::Client, Kind::is_control) - before;
+        // before the first one no request was known to follow answers
+        let expected = if is_left { 1 } else { 10 };
+        assert_eq!(said, expected, "{len}");
+        pair.run_for(SECOND);
+        assert_eq!(again(&pair), 0, "{len}");
+        assert_at_rest(&pair);
+    }
+}
+
+/// The server needs to know what was lost
+#[test]
+fn an_answer_of_which_a_packet_was_lost_is_acknowledged_in_full() {
+    let mut pair = pair();
+    let call_once = |pair: &mut Pair| {
+        call(pair, 1000, 5000);
+        pair.settle();
+    };
+    for _ in 0..10 {
+        call_once(&mut pair);
+    }
+    let before = count(&pair, Side::Client, Kind::is_control);
+    let mut is_next = true;
+    pair.network.set_faults(move |sent| {
+        let is_second = sent.kind.data().is_some_and(|data| data.number == 1);
+        match sent.side == Side::Server && is_second && core::mem::replace(&mut is_next, false) {
+            true => Fate::Drop,
+            false => Fate::Deliver,
+        }
+    });
+    call_once(&mut pair);
+    assert_eq!(dropped(&pair).len(), 1);
+    // what came before it was missed, and what was sent again
+    assert_eq!(count(&pair, Side::Client, Kind::is_control), before + 2);
+    assert_eq!(again(&pair), 1);
+    pair.run_for(SECOND);
+    assert_at_rest(&pair);
+}
+
 /// Well before the server asks for it
 #[test]
 fn what_no_request_takes_along_is_said_after_a_millisecond() {

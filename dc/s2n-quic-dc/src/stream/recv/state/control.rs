@@ -18,7 +18,7 @@ use crate::{
         control_keys::ControlKeys,
         events::Event,
         piggyback::Piggyback,
-        recv::{lingering::Lingering, ranges::Ranges, window::Promising},
+        recv::{lingering::Lingering, ranges::Ranges, window::Promising, worker::READER_GRACE},
         shared::Shared,
     },
 };
@@ -156,7 +156,8 @@ impl State {
     }
 
     /// After a read that has returned something: if the stream has ended, the acknowledgement of its last packets waits for the application's
-    /// answer, or for [`READER_GRACE`](crate::stream::recv::worker::READER_GRACE), to leave together with it (RFC 9000, section 13.2.1).
+    /// answer, or for [`READER_GRACE`], to leave together with it (RFC 9000, section 13.2.1). The peer can't use the window that they hold
+    /// meanwhile, so of several packets it only waits where answers have come soon.
     /// While packets wait to be opened, that of those before waits for theirs, as long: who reads little at a time would acknowledge each packet.
     /// Returns whether it waits.
     pub(crate) fn transmit_or_defer_control(
@@ -172,14 +173,26 @@ impl State {
         if may_wait && has_more && unanswered < MAX_UNANSWERED {
             return true;
         }
-        let is_end = has_all && self.unanswered > 0 && unanswered <= MAX_DEFERRED;
+        let is_end = has_all
+            && match self.unanswered {
+                0 => false,
+                1 => true,
+                _ => unanswered <= MAX_DEFERRED && shared.path.answers_soon(now),
+            };
         let is_deferred = may_wait && self.is_control_due && is_end;
         if is_deferred {
+            self.deferred_since.get_or_insert(now);
             shared.defer_control();
         } else {
             self.transmit_control(shared, now);
         }
         is_deferred
+    }
+
+    /// Whether so much has waited for an answer that the peer may have had to wait as well, and for so long that none is to be expected
+    pub(crate) fn has_waited_for_answer(&self, now: Timestamp) -> bool {
+        let is_late = |since| since + READER_GRACE / 2 <= now;
+        self.is_control_due && self.unanswered > 1 && self.deferred_since.is_some_and(is_late)
     }
 
     /// The acknowledgement that waits for the application's answer, to leave in its packet

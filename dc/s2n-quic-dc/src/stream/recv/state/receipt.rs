@@ -15,13 +15,20 @@ use crate::{
 };
 use s2n_quic_core::{time::Timestamp, varint::VarInt};
 
+/// Bytes of the packets of an answer whose receipt may wait for a request: several wait, and the peer has the room of its window again only after that
+const MAX_LEN: u64 = 1 << 16;
+
 impl State {
-    /// Leaves the acknowledgement of an answer in one packet to the next request, if the peer takes it from there
+    /// Leaves the acknowledgement of an answer to the next request, if the peer takes it from there
     pub(crate) fn leave_receipt(&mut self, shared: &Shared, now: Timestamp) {
+        // so many since something was said: none is missing, and none was said
+        let last = self.unanswered.checked_sub(1).map(VarInt::from_u32);
+        let unanswered = u64::from(self.unanswered) * shared.datagram_len() as u64;
         let is_all = matches!(self.phase, Phase::TimeWait { .. })
-            && self.unanswered == 1
+            && unanswered <= MAX_LEN
             && self.recovery.is_empty()
-            && self.stream.largest() == Some(VarInt::ZERO);
+            && last.is_some()
+            && self.stream.largest() == last;
         // what the network has marked is said in full
         let is_marked = self.ecn.ce_count != VarInt::ZERO;
         let is_due = self.is_control_due && shared.address.can_send_control();

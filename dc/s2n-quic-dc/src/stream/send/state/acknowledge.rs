@@ -136,13 +136,14 @@ impl State {
         self.on_ranges(space, ranges, acknowledged, shared, now);
     }
 
-    /// Takes in that the only packet of the half has arrived
+    /// Takes in that all packets of the half have arrived
     pub(crate) fn on_receipt(&mut self, receipt: &Receipt, shared: &Shared, now: Timestamp) {
         let mut acknowledged = Acknowledged {
             delay: Duration::from_micros(u64::from(receipt.age)),
             ..Acknowledged::default()
         };
-        self.on_ranges(Space::Stream, [(0, 0)], &mut acknowledged, shared, now);
+        let all = self.numbers.stream.checked_sub(1).map(|last| (0, last));
+        self.on_ranges(Space::Stream, all, &mut acknowledged, shared, now);
         self.apply(acknowledged, shared, now);
     }
 
