@@ -70,6 +70,8 @@ pub(crate) struct State {
     riding: u32,
     /// Since when those at the end of a message wait for an answer
     deferred_since: Option<Timestamp>,
+    /// The application has one
+    has_answer: bool,
     /// The peer takes acknowledgements with data
     is_invited: bool,
     /// The peer has sent such: it takes [receipts](crate::stream::receipt) as well
@@ -152,6 +154,7 @@ impl State {
             unanswered: 0,
             riding: 0,
             deferred_since: None,
+            has_answer: false,
             is_invited: false,
             takes_receipts: false,
             has_offer: false,

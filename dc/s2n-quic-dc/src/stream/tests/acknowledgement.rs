@@ -522,3 +522,26 @@ fn who_has_just_begun_to_wait_for_an_answer_does_not_think_that_it_is_late() {
     pair.settle();
     assert!((900..=1000).contains(&answer_late(&mut pair, 5000)));
 }
+
+/// The application has answered at once
+#[test]
+fn an_answer_that_waits_for_memory_is_not_late() {
+    let mut options = Options {
+        delay: MILLISECOND / 10,
+        ..Options::default()
+    };
+    options.pool.max_bytes = 2 << 20;
+    options.pool.reserve_bytes = 1 << 20;
+    let mut pair = Pair::new(options);
+    let (_client, mut server) = asked(&mut pair, &pattern(5000, 1), true);
+    let held = exhaust(&pair.server);
+    let writing = pair.spawn("answer", async move {
+        server.write_all_from_fin(&mut &b"answer"[..]).await
+    });
+    pair.run_for(2 * MILLISECOND);
+    assert!(!writing.is_done());
+    assert_eq!(pair.network.sent(Side::Server, Kind::is_control).len(), 1);
+    drop(held);
+    pair.block_on(writing, SECOND).unwrap();
+    assert!((900..=1000).contains(&answer_late(&mut pair, 5000)));
+}

@@ -189,14 +189,17 @@ impl State {
         is_deferred
     }
 
-    /// Whether so much has waited for an answer that the peer may have had to wait as well, and for so long that none is to be expected
+    /// Whether so much has waited for an answer that the peer may have had to wait as well, and for so long that none is to be expected. One that
+    /// waits for room itself is none of the application's doing: calls at once would have two packets more each, and wait the longer.
     pub(crate) fn has_waited_for_answer(&self, now: Timestamp) -> bool {
         let is_late = |since| since + READER_GRACE / 2 <= now;
-        self.is_control_due && self.unanswered > 1 && self.deferred_since.is_some_and(is_late)
+        let is_waiting = self.is_control_due && self.unanswered > 1 && !self.has_answer;
+        is_waiting && self.deferred_since.is_some_and(is_late)
     }
 
     /// The acknowledgement that waits for the application's answer, to leave in its packet
     pub(crate) fn piggyback(&mut self) -> Option<Piggyback> {
+        self.has_answer = true;
         let may_ride = self.is_invited && self.is_control_due;
         if !may_ride || !matches!(self.phase, Phase::Open | Phase::TimeWait { .. }) {
             return None;
