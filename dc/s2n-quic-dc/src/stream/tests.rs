@@ -13,7 +13,7 @@ use super::{
         pattern, Agreement, Dice, End, Join, Options, Pair, Stream,
     },
 };
-use crate::socket::pool;
+use crate::socket::pool::{self, Class, Purpose, Unfilled};
 use core::{
     future::Future,
     pin::pin,
@@ -26,6 +26,7 @@ use std::{
 };
 
 mod acknowledgement;
+mod answer;
 mod backpressure;
 mod company;
 mod completion;
@@ -117,6 +118,17 @@ fn drop_first(count: usize, f: impl Fn(&Sent) -> bool + Send) -> impl FnMut(&Sen
     }
 }
 
+/// Takes all that data may have of a pool
+fn exhaust(end: &End) -> Vec<Unfilled> {
+    let mut held = Vec::new();
+    for class in [Class::Burst, Class::Packet] {
+        while let Some(descriptor) = end.core.pool.alloc(class, Purpose::Data) {
+            held.push(descriptor);
+        }
+    }
+    held
+}
+
 /// One poll, as the application's thread would do it: no worker runs meanwhile
 fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
     pin!(future).poll(&mut Context::from_waker(Waker::noop()))
@@ -128,6 +140,18 @@ fn write_now(stream: &mut Stream, mut bytes: &[u8]) -> usize {
         Poll::Ready(result) => result.unwrap(),
         Poll::Pending => 0,
     }
+}
+
+/// The same, and says that nothing follows, in as many polls as it takes without waiting
+fn end_now(stream: &mut Stream, mut bytes: &[u8]) -> usize {
+    let len = bytes.len();
+    while !bytes.is_empty() {
+        match poll_once(stream.write_from_fin(&mut bytes)) {
+            Poll::Ready(result) => result.unwrap(),
+            Poll::Pending => break,
+        };
+    }
+    len - bytes.len()
 }
 
 fn data_of(sent: &[Sent]) -> Vec<Data> {

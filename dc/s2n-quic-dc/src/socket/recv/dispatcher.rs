@@ -70,6 +70,18 @@ impl Key {
             queue_id => Self::Queue(queue_id),
         }
     }
+
+    /// Of packets with data
+    fn of(route: &Route) -> Option<Self> {
+        match route {
+            Route::Stream {
+                queue_id,
+                credentials,
+                ..
+            } => Some(Self::new(*queue_id, *credentials)),
+            _ => None,
+        }
+    }
 }
 
 impl Dispatcher {
@@ -119,19 +131,9 @@ impl Dispatcher {
                 continue;
             }
             let route = router::classify(packet);
-            if let (
-                Route::Stream {
-                    queue_id,
-                    credentials,
-                    ..
-                },
-                Some(run),
-            ) = (&route, &mut run)
-            {
-                if run.key == Key::new(*queue_id, *credentials) {
-                    run.len += 1;
-                    continue;
-                }
+            if let Some(run) = run.as_mut().filter(|run| Key::of(&route) == Some(run.key)) {
+                run.len += 1;
+                continue;
             }
             self.hand_over(run.take(), &mut train, now);
             run = self.route(route, &mut train, now);
@@ -202,10 +204,9 @@ impl Dispatcher {
         }
         let mut first = train.split_to(1);
         let Some(queue_id) = known else {
-            let is_followed = train.packets.first_mut().is_some_and(|next| {
-                matches!(router::classify(next), Route::Stream { queue_id, credentials, .. }
-                    if Key::new(queue_id, credentials) == key)
-            });
+            let next = train.packets.first_mut();
+            let is_followed =
+                next.is_some_and(|next| Key::of(&router::classify(next)) == Some(key));
             self.accept(credentials, source_queue_id, first, is_followed, now);
             return None;
         };

@@ -36,11 +36,13 @@ use s2n_quic_core::{
 use smallvec::SmallVec;
 use std::sync::Arc;
 
+mod answer;
 pub(super) mod control;
 mod open;
 mod receipt;
 mod run;
 
+use answer::Answer;
 use control::{Remembered, Repeat};
 
 /// How often a close is repeated before the peer counts as gone
@@ -66,12 +68,7 @@ pub(crate) struct State {
     is_control_due: bool,
     /// Packets that were opened since something was last said
     unanswered: u32,
-    /// Of those, the ones that an answer is to acknowledge
-    riding: u32,
-    /// Since when those at the end of a message wait for an answer
-    deferred_since: Option<Timestamp>,
-    /// The application has one
-    has_answer: bool,
+    answer: Answer,
     /// The peer takes acknowledgements with data
     is_invited: bool,
     /// The peer has sent such: it takes [receipts](crate::stream::receipt) as well
@@ -152,9 +149,7 @@ impl State {
             drained: completion::Batch::new(),
             is_control_due: false,
             unanswered: 0,
-            riding: 0,
-            deferred_since: None,
-            has_answer: false,
+            answer: Answer::Unexpected,
             is_invited: false,
             takes_receipts: false,
             has_offer: false,

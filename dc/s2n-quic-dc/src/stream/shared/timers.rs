@@ -43,7 +43,7 @@ impl Shared {
         // what the sending half is about to ask for may have come, and wait for the reader with data
         let scope = match self.send().try_lock() {
             Some(send) if send.is_due(now) => recv::worker::Scope::All,
-            Some(_) | None => recv::worker::Scope::Overdue,
+            _ => recv::worker::Scope::Overdue,
         };
         let turn = recv::worker::on_timer(self, scope, now, &mut wakes);
         let send_timeout = {

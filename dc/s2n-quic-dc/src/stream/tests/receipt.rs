@@ -41,13 +41,8 @@ fn count(pair: &Pair, side: Side, f: impl Fn(&Kind) -> bool) -> usize {
 
 /// Has the network lose the next packet of `side`
 fn drop_next(pair: &Pair, side: Side) {
-    let mut is_next = true;
-    pair.network.set_faults(move |sent| {
-        match sent.side == side && core::mem::replace(&mut is_next, false) {
-            true => Fate::Drop,
-            false => Fate::Deliver,
-        }
-    });
+    let faults = drop_first(1, move |sent| sent.side == side);
+    pair.network.set_faults(faults);
 }
 
 fn dropped(pair: &Pair) -> Vec<Sent> {
@@ -89,15 +84,12 @@ fn an_answer_of_several_packets_has_one_as_well() {
         for _ in 0..10 {
             let (opening, accepting) = (pair.open(), pair.accept());
             let mut client = pair.block_on(opening, SECOND).unwrap();
-            assert!(poll_once(client.write_from_fin(&mut &[7; 1000][..])).is_ready());
+            assert_eq!(end_now(&mut client, &[7; 1000]), 1000);
             let mut server = pair.block_on(accepting, SECOND).unwrap();
             let mut request = Vec::<u8>::new();
             assert!(poll_once(server.read_into(&mut request)).is_ready());
             let answer = pattern(len, 3);
-            let mut unwritten = &answer[..];
-            while !unwritten.is_empty() {
-                assert!(poll_once(server.write_from_fin(&mut unwritten)).is_ready());
-            }
+            assert_eq!(end_now(&mut server, &answer), len);
             // all of it is there when the client looks
             pair.run_for(3 * DELAY);
             let mut got = Vec::<u8>::new();
@@ -128,14 +120,9 @@ fn an_answer_of_which_a_packet_was_lost_is_acknowledged_in_full() {
         call_once(&mut pair);
     }
     let before = count(&pair, Side::Client, Kind::is_control);
-    let mut is_next = true;
-    pair.network.set_faults(move |sent| {
-        let is_second = sent.kind.data().is_some_and(|data| data.number == 1);
-        match sent.side == Side::Server && is_second && core::mem::replace(&mut is_next, false) {
-            true => Fate::Drop,
-            false => Fate::Deliver,
-        }
-    });
+    pair.network.set_faults(drop_first(1, |sent| {
+        sent.side == Side::Server && sent.kind.data().is_some_and(|data| data.number == 1)
+    }));
     call_once(&mut pair);
     assert_eq!(dropped(&pair).len(), 1);
     // what came before it was missed, and what was sent again

@@ -17,8 +17,7 @@ use crate::{
     stream::{
         control_keys::ControlKeys,
         events::Event,
-        piggyback::Piggyback,
-        recv::{lingering::Lingering, ranges::Ranges, window::Promising, worker::READER_GRACE},
+        recv::{lingering::Lingering, ranges::Ranges, window::Promising},
         shared::Shared,
     },
 };
@@ -45,13 +44,6 @@ const MAX_REMEMBERED: usize = 16;
 /// The longest control packet (wire format, section 1.4), and what its header and tag take of it
 pub(in crate::stream::recv) const CONTROL_PACKET_LEN: usize = 1200;
 const CONTROL_OVERHEAD: usize = 100;
-
-/// Bytes of packets that a reader opens at most without a word while others wait to be opened: a quarter of the window of a path that is its own
-const MAX_UNANSWERED: u64 = 384 << 10;
-
-/// Bytes of packets at the end of a message whose acknowledgement may wait for the answer: a turn of the sender's, of the four that its path's window
-/// has room for
-const MAX_DEFERRED: u64 = 256 << 10;
 
 /// The first repetition of a promise of credit or of a close; doubles to [`MAX_REPEAT`]
 const FIRST_REPEAT: Duration = Duration::from_millis(20);
@@ -153,70 +145,6 @@ impl State {
         };
         self.phase = Phase::Over;
         Some(lingering)
-    }
-
-    /// After a read that has returned something: if the stream has ended, the acknowledgement of its last packets waits for the application's
-    /// answer, or for [`READER_GRACE`], to leave together with it (RFC 9000, section 13.2.1). The peer can't use the window that they hold
-    /// meanwhile, so of several packets it only waits where answers have come soon.
-    /// While packets wait to be opened, that of those before waits for theirs, as long: who reads little at a time would acknowledge each packet.
-    /// Returns whether it waits.
-    pub(crate) fn transmit_or_defer_control(
-        &mut self,
-        shared: &Arc<Shared>,
-        now: Timestamp,
-    ) -> bool {
-        let is_open = matches!(self.phase, Phase::Open | Phase::TimeWait { .. });
-        let may_wait = is_open && !self.is_repetition;
-        let unanswered = u64::from(self.unanswered) * shared.datagram_len() as u64;
-        let has_all = self.has_all();
-        let has_more = !self.backlog.is_empty() || (!has_all && !shared.inbox.is_empty());
-        if may_wait && has_more && unanswered < MAX_UNANSWERED {
-            return true;
-        }
-        let is_end = has_all
-            && match self.unanswered {
-                0 => false,
-                1 => true,
-                _ => unanswered <= MAX_DEFERRED && shared.path.answers_soon(now),
-            };
-        let is_deferred = may_wait && self.is_control_due && is_end;
-        if is_deferred {
-            self.deferred_since.get_or_insert(now);
-            shared.defer_control();
-        } else {
-            self.transmit_control(shared, now);
-        }
-        is_deferred
-    }
-
-    /// Whether so much has waited for an answer that the peer may have had to wait as well, and for so long that none is to be expected. One that
-    /// waits for room itself is none of the application's doing: calls at once would have two packets more each, and wait the longer.
-    pub(crate) fn has_waited_for_answer(&self, now: Timestamp) -> bool {
-        let is_late = |since| since + READER_GRACE / 2 <= now;
-        let is_waiting = self.is_control_due && self.unanswered > 1 && !self.has_answer;
-        is_waiting && self.deferred_since.is_some_and(is_late)
-    }
-
-    /// The acknowledgement that waits for the application's answer, to leave in its packet
-    pub(crate) fn piggyback(&mut self) -> Option<Piggyback> {
-        self.has_answer = true;
-        let may_ride = self.is_invited && self.is_control_due;
-        if !may_ride || !matches!(self.phase, Phase::Open | Phase::TimeWait { .. }) {
-            return None;
-        }
-        // all of them or none: it may be the last that the peer hears
-        let frames = acknowledgements(&self.stream, &self.recovery, self.ecn, usize::MAX);
-        self.riding = self.unanswered;
-        Piggyback::new(&frames)
-    }
-
-    /// The answer has left with [it](Self::piggyback)
-    pub(crate) fn on_piggyback_sent(&mut self) {
-        // unless something came meanwhile
-        if self.unanswered == self.riding {
-            self.is_control_due = false;
-            self.unanswered = 0;
-        }
     }
 
     /// Sends what is due: an acknowledgement of all that was received, or a close
@@ -385,7 +313,7 @@ pub(in crate::stream::recv) fn statement<'a>(
 }
 
 /// What has arrived, in up to `budget` bytes for the ranges of each space
-fn acknowledgements<'a>(
+pub(super) fn acknowledgements<'a>(
     stream: &'a Ranges,
     recovery: &'a Ranges,
     ecn: EcnCounts,

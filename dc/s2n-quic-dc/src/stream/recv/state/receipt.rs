@@ -23,12 +23,10 @@ impl State {
     pub(crate) fn leave_receipt(&mut self, shared: &Shared, now: Timestamp) {
         // so many since something was said: none is missing, and none was said
         let last = self.unanswered.checked_sub(1).map(VarInt::from_u32);
-        let unanswered = u64::from(self.unanswered) * shared.datagram_len() as u64;
         let is_all = matches!(self.phase, Phase::TimeWait { .. })
-            && unanswered <= MAX_LEN
+            && self.unanswered_len(shared) <= MAX_LEN
             && self.recovery.is_empty()
-            && last.is_some()
-            && self.stream.largest() == last;
+            && last.is_some_and(|last| self.stream.largest() == Some(last));
         // what the network has marked is said in full
         let is_marked = self.ecn.ce_count != VarInt::ZERO;
         let is_due = self.is_control_due && shared.address.can_send_control();
