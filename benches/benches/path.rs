@@ -84,7 +84,7 @@ impl Full {
         for flow in &self.flows {
             self.window.cancel(*flow);
         }
-        assert!(!self.window.has_waiters());
+        assert_eq!(self.window.waiters(), 0);
         self.window.release(LIMIT);
         assert_eq!(self.window.outstanding(), 0);
     }

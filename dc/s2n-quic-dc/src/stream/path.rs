@@ -203,9 +203,9 @@ impl Path {
         let wakes = {
             let mut state = self.state.lock();
             state.window.remove(flow);
-            match state.window.has_waiters() {
-                true => state.grants(now()),
-                false => Wakes::default(),
+            match state.window.waiters() {
+                0 => Wakes::default(),
+                _ => state.grants(now()),
             }
         };
         wakes.wake();
@@ -235,6 +235,8 @@ impl Path {
         if demand.is_message && is_beside_bulk {
             state.control.on_message(now);
         }
+        let in_a_row = state.control.turns_in_a_row(state.window.waiters());
+        state.window.set_turns_in_a_row(in_a_row);
         let bytes = state.window.take(flow, want, turn, limit);
         if bytes == 0 {
             state.window.wait(flow, want, turn, waker.clone());
@@ -254,7 +256,7 @@ impl Path {
     /// Takes back grants that nobody came for; and whether anybody waits
     pub(crate) fn reclaim(&self, now: Timestamp) -> (Wakes, bool) {
         let mut state = self.state.lock();
-        (state.grants(now), state.window.has_waiters())
+        (state.grants(now), state.window.waiters() > 0)
     }
 
     /// Takes `bytes` whether or not there is room: for a packet that says something and carries no data
@@ -365,7 +367,7 @@ impl Path {
 impl State {
     /// Whether more would have been sent if the window were larger
     fn is_window_limiting(&self) -> bool {
-        self.window.has_waiters() || 2 * self.window.outstanding() > self.control.window()
+        self.window.waiters() > 0 || 2 * self.window.outstanding() > self.control.window()
     }
 
     fn grants(&mut self, now: Timestamp) -> Wakes {

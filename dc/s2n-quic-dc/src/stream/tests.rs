@@ -69,7 +69,12 @@ async fn write_all(stream: &mut Stream, bytes: &[u8]) -> io::Result<()> {
 
 /// Has the client write `len` bytes to each of four streams, and the server read them
 fn bulk(pair: &mut Pair, len: usize) -> Vec<Join<io::Result<Vec<u8>>>> {
-    let streams: Vec<_> = (0..4).map(|_| pair.connect()).collect();
+    uploads(pair, 4, len)
+}
+
+/// The same of `count` streams
+fn uploads(pair: &mut Pair, count: usize, len: usize) -> Vec<Join<io::Result<Vec<u8>>>> {
+    let streams: Vec<_> = (0..count).map(|_| pair.connect()).collect();
     let read = |(mut client, mut server): (Stream, Stream)| {
         pair.spawn("write", async move {
             write_all(&mut client, &pattern(len, 1)).await

@@ -17,6 +17,10 @@
 //! New bulk has no such lead: it comes after all who wait. Of ten thousand uploads, each would have its first turn before any had its second
 //! one, and all would be open at once.
 //!
+//! A flow may have several turns [in a row](Window::set_turns_in_a_row): where many wait, what it takes to go on with one has left the cache until
+//! it comes round once more. Tags are rounded down to so many quanta, and of those with the same tag first comes who asks for little, and then who
+//! has had most. The shares are those of longer turns, and so are the lead of those who ask for little, and what that is.
+//!
 //! Who asks for little, and would be next in line, does not wait for bulk to come back: it may exceed the window by a sixteenth. It is charged like
 //! everybody else, so that those who ask again and again get behind bulk, and wait with it.
 //!
@@ -25,7 +29,7 @@
 //!
 //! The tokens `W` (wakers, in practice) come back to the caller, who acts on them outside its locks.
 
-use core::time::Duration;
+use core::{cmp::Reverse, time::Duration};
 use published_core::time::Timestamp;
 use std::collections::{BTreeSet, VecDeque};
 
@@ -36,7 +40,7 @@ const GRANT_LIFETIME: Duration = Duration::from_millis(50);
 /// The part of the window by which those who ask for little may exceed it
 const OVERDRAFT: u64 = 16;
 
-/// The part of a quantum that is little
+/// The part that is little of what a flow has before the next one has its turns
 const LITTLE: u64 = 8;
 
 /// Names a flow of one [`Window`]; stays valid until [`Window::remove`]
@@ -54,6 +58,9 @@ pub struct Window<W> {
     /// What a flow has had that always wanted more
     virtual_time: u64,
     next_ticket: u64,
+    turns_in_a_row: u64,
+    /// The most of them since somebody has waited
+    longest_row: u64,
     /// Grants by age: the flow, the number of its grant, and when it was made
     grants: VecDeque<(u32, u64, Timestamp)>,
 }
@@ -61,6 +68,9 @@ pub struct Window<W> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     tag: u64,
+    is_bulk: bool,
+    /// What the tag was rounded down from
+    had: Reverse<u64>,
     ticket: u64,
     flow: u32,
 }
@@ -98,6 +108,8 @@ impl<W> Default for Window<W> {
             waiting: BTreeSet::new(),
             virtual_time: 0,
             next_ticket: 0,
+            turns_in_a_row: 1,
+            longest_row: 1,
             grants: VecDeque::new(),
         }
     }
@@ -109,9 +121,19 @@ impl<W> Window<W> {
         self.outstanding
     }
 
-    /// Whether some flow waits for room: the path is limited by its window, not by its applications
-    pub fn has_waiters(&self) -> bool {
-        !self.waiting.is_empty()
+    /// Flows that wait for room. While there are some, the path is limited by its window, not by its applications.
+    pub fn waiters(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Has each flow take so many turns before the next one has its own: one at first, and if this is zero
+    pub fn set_turns_in_a_row(&mut self, turns: u64) {
+        self.turns_in_a_row = turns.max(1);
+        let longest = match self.waiting.is_empty() {
+            true => 1,
+            false => self.longest_row,
+        };
+        self.longest_row = longest.max(self.turns_in_a_row);
     }
 
     /// Adds a flow that neither holds nor waits for anything
@@ -151,7 +173,7 @@ impl<W> Window<W> {
         let has_room = self.has_room(want, quantum, limit);
         let room = self.room(limit);
         let first = self.waiting.first().map(|place| place.tag);
-        let floor = self.floor(quantum);
+        let floor = self.floor(want, quantum);
         let Some(flow) = &mut self.flows[id.0 as usize] else {
             return 0;
         };
@@ -173,7 +195,7 @@ impl<W> Window<W> {
         let is_new = flow.is_new();
         let start = flow.finish.max(floor);
         flow.finish = start + taken;
-        self.virtual_time = self.virtual_time.max(start);
+        self.virtual_time = self.virtual_time.max(self.rounded(start, quantum));
         if is_new {
             // whoever else holds window is about to want more, though it does not wait yet
             let holding = self.outstanding.saturating_sub(taken) / quantum.max(1);
@@ -186,8 +208,8 @@ impl<W> Window<W> {
     ///
     /// A flow that waits already keeps its place, and the newer token is the one kept.
     pub fn wait(&mut self, id: FlowId, want: u64, quantum: u64, token: W) {
-        let floor = self.floor(quantum);
-        let Some(flow) = &mut self.flows[id.0 as usize] else {
+        let floor = self.floor(want, quantum);
+        let Some(flow) = &self.flows[id.0 as usize] else {
             return;
         };
         let place = match &flow.wait {
@@ -196,13 +218,16 @@ impl<W> Window<W> {
             Wait::Granted { .. } => return,
             Wait::No => {
                 self.next_ticket += 1;
-                let is_new_bulk = flow.is_new() && !is_little(want, quantum);
+                let is_bulk = !self.is_little(want, quantum);
                 let least = match self.waiting.last() {
-                    Some(last) if is_new_bulk => floor.max(last.tag),
+                    Some(last) if is_bulk && flow.is_new() => floor.max(last.tag),
                     _ => floor,
                 };
+                let had = flow.finish.max(least);
                 let place = Place {
-                    tag: flow.finish.max(least),
+                    tag: self.rounded(had, quantum),
+                    is_bulk,
+                    had: Reverse(had),
                     ticket: self.next_ticket,
                     flow: id.0,
                 };
@@ -210,7 +235,9 @@ impl<W> Window<W> {
                 place
             }
         };
-        flow.wait = Wait::InLine { place, want, token };
+        if let Some(flow) = &mut self.flows[id.0 as usize] {
+            flow.wait = Wait::InLine { place, want, token };
+        }
     }
 
     /// The flow wants nothing for now: it gives back what was granted and keeps no place
@@ -286,9 +313,27 @@ impl<W> Window<W> {
         }
     }
 
-    /// What a flow is taken to have had at least
-    fn floor(&self, quantum: u64) -> u64 {
-        self.virtual_time.saturating_sub(quantum)
+    /// What a flow that wants `want` bytes is taken to have had at least: if that is little, so much less than the others that it is ahead of
+    /// those whose tags were rounded down
+    fn floor(&self, want: u64, quantum: u64) -> u64 {
+        let turns = match self.is_little(want, quantum) {
+            true => self.longest_row,
+            false => 1,
+        };
+        self.virtual_time.saturating_sub(turns * quantum)
+    }
+
+    /// Whether a flow that wants `want` bytes goes ahead of others: they hardly wait the longer for it
+    fn is_little(&self, want: u64, quantum: u64) -> bool {
+        is_little(want, self.turns_in_a_row * quantum)
+    }
+
+    /// The tag of a flow that is taken to have had `had` bytes
+    fn rounded(&self, had: u64, quantum: u64) -> u64 {
+        match self.turns_in_a_row {
+            1 => had,
+            turns => had - had % (turns * quantum).max(1),
+        }
     }
 
     /// Whether a flow that wants `want` bytes, at most a quantum, may have them or a good part
@@ -305,9 +350,9 @@ impl<W> Window<W> {
     }
 }
 
-/// Whether `want` bytes are little beside a quantum
-fn is_little(want: u64, quantum: u64) -> bool {
-    want <= quantum / LITTLE
+/// Whether `want` bytes are little beside the `most` that others have
+fn is_little(want: u64, most: u64) -> bool {
+    want <= most / LITTLE
 }
 
 /// By how much `want` bytes may exceed the window: nothing, unless they are little beside a quantum, and twice as many fit

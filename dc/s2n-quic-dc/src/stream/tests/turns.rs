@@ -28,6 +28,21 @@ fn a_turn_on_a_wide_path_is_several_batches() {
 }
 
 #[test]
+fn where_many_wait_on_a_wide_path_each_has_several_turns_in_a_row() {
+    let mut pair = Pair::new(Options::default());
+    for read in uploads(&mut pair, 160, 1_500_000) {
+        assert_eq!(pair.block_on(read, 60 * SECOND).unwrap().len(), 1_500_000);
+    }
+    let sent = data_of(&pair.network.sent(Side::Client, Kind::is_first_send));
+    // while nearly all of them wait
+    let runs = runs(&sent[sent.len() / 4..sent.len() / 2]);
+    let row = MAX_BATCHES_PER_POLL * 60_000 * 3;
+    let in_rows: usize = runs.iter().filter(|bytes| **bytes >= row).sum();
+    let all: usize = runs.iter().sum();
+    assert!(in_rows * 10 >= all * 7, "{in_rows} of {all}: {runs:?}");
+}
+
+#[test]
 fn writers_that_do_not_come_for_their_turn_hold_nobody_up_for_long() {
     let mut pair = Pair::new(Options::default());
     let mut idlers: Vec<_> = (0..20).map(|_| pair.connect()).collect();

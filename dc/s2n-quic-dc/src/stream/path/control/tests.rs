@@ -181,6 +181,40 @@ fn a_turn_is_one_burst_where_time_limits_it() {
 }
 
 #[test]
+fn many_that_wait_have_turns_in_a_row_unless_that_takes_long() {
+    let mut fast = measured(100);
+    for _ in 0..10_000 {
+        acknowledge(&mut fast, 10_000, 10_100);
+    }
+    let round = fast.pacing_rate().unwrap() * MAX_ROUND.as_secs();
+    let per_turn = (round / fast.turn()) as usize;
+    assert!(per_turn > 8 * MANY, "{per_turn}");
+    for (waiters, turns) in [
+        (0, 1),
+        (MANY - 1, 1),
+        (MANY, 4),
+        (per_turn / 4, 4),
+        (per_turn / 2, 2),
+        (per_turn, 1),
+        (100 * per_turn, 1),
+        (usize::MAX, 1),
+    ] {
+        assert_eq!(fast.turns_in_a_row(waiters), turns, "of {waiters}");
+    }
+
+    let limits = Limits {
+        max_rate: Some(10_000_000),
+        ..LIMITS
+    };
+    let mut slow = Control::new(MTU, limits);
+    for step in 0..1000 {
+        acknowledge(&mut slow, step * 1000, (step + 1) * 1000);
+    }
+    assert_eq!(slow.turns_in_a_row(MANY), 1);
+    assert_eq!(Control::new(MTU, LIMITS).turns_in_a_row(MANY), 1);
+}
+
+#[test]
 fn fewer_streams_open_at_once_when_a_queue_has_formed() {
     let (micros, millis) = (Duration::from_micros, Duration::from_millis);
     assert_eq!(max_openings(INITIAL_RTT, INITIAL_RTT), 512);
