@@ -197,8 +197,10 @@ impl<S: Socket> Worker<S> {
         Next::At(next)
     }
 
-    /// True when the budget ended before the socket was empty
+    /// True when there may be more: the budget ended before the socket was empty, or what came is part of something longer, and goes on while
+    /// others have their turn. To look once more costs less than to sleep and be woken.
     fn receive(&mut self, now: Timestamp) -> bool {
+        let mut has_received = false;
         for _ in 0..RECEIVE_BUDGET {
             let pool = &self.core.pool;
             let spare = self
@@ -214,6 +216,7 @@ impl<S: Socket> Worker<S> {
                     if let Some(filled) = self.keep(spare, &received) {
                         self.dispatcher.dispatch(filled, &received, now);
                     }
+                    has_received = true;
                     // what else there is, is bulk most likely, and does not make it wait
                     if self.dispatcher.has_talkers_among_bulk() {
                         return true;
@@ -222,7 +225,9 @@ impl<S: Socket> Worker<S> {
                 Err(error) => {
                     self.spare = Some(spare);
                     match error.kind() {
-                        io::ErrorKind::WouldBlock => return false,
+                        io::ErrorKind::WouldBlock => {
+                            return has_received && self.dispatcher.lone_packets == 0;
+                        }
                         io::ErrorKind::Interrupted => {}
                         _ if Truncated::is(&error) => {
                             self.core.counters.dropped.undecodable.add(1);

@@ -43,6 +43,8 @@ pub(crate) struct End {
     pub(super) guard: Guard,
     sending: SendWorker<SimSocket>,
     receiving: ReceiveWorker<SimSocket>,
+    /// Rounds of the receiving worker
+    pub(crate) receive_rounds: usize,
     /// The sender's, and the receiver's
     bells: [Arc<Flag>; 2],
     pub(super) naps: [Nap; 2],
@@ -100,6 +102,7 @@ impl End {
             side,
             guard,
             bells,
+            receive_rounds: 0,
             naps: [Nap::Until(None); 2],
         }
     }
@@ -146,7 +149,11 @@ impl End {
         if self.is_due(1, network, now) {
             let bell = &self.shard.receiver.doorbell;
             bell.disarm();
-            self.naps[1] = rest(|| self.receiving.poll(now), bell);
+            let poll = || {
+                self.receive_rounds += 1;
+                self.receiving.poll(now)
+            };
+            self.naps[1] = rest(poll, bell);
             any = true;
         }
         any

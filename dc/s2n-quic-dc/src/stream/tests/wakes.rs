@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! In which order a worker wakes those who wait for what has come.
+//! When a worker looks at its socket, and in which order it wakes those who wait for what has come.
 
 use super::*;
 use core::pin::Pin;
@@ -81,4 +81,21 @@ fn who_has_little_to_do_does_not_wait_for_all_that_came_behind() {
     write_now(&mut second, &[3; 60_000]);
     pair.run_for(10 * MILLISECOND);
     assert_eq!(journal.names(), ["first", "little", "second"]);
+}
+
+#[test]
+fn a_worker_looks_once_more_behind_a_message_of_several_packets() {
+    let rounds = |len: usize| {
+        let mut pair = Pair::new(Options::default());
+        let (mut client, _server) = pair.connect();
+        pair.run_for(SECOND);
+        let before = pair.server.receive_rounds;
+        assert_eq!(write_now(&mut client, &vec![1; len]), len);
+        while pair.server.receive_rounds == before {
+            pair.run_for(MILLISECOND / 10);
+        }
+        pair.server.receive_rounds - before
+    };
+    assert_eq!(rounds(5000), rounds(500) + 1);
+    assert_eq!(rounds(50_000), rounds(5000));
 }
