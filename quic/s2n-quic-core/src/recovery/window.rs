@@ -59,7 +59,7 @@ pub struct Window<W> {
     virtual_time: u64,
     next_ticket: u64,
     turns_in_a_row: u64,
-    /// The most of them since somebody has waited
+    /// The most of them while somebody has waited without a break: so far down may the tag of one who waits have been rounded
     longest_row: u64,
     /// Grants by age: the flow, the number of its grant, and when it was made
     grants: VecDeque<(u32, u64, Timestamp)>,
@@ -218,7 +218,7 @@ impl<W> Window<W> {
             Wait::Granted { .. } => return,
             Wait::No => {
                 self.next_ticket += 1;
-                let is_bulk = !self.is_little(want, quantum);
+                let is_bulk = !self.goes_ahead(want, quantum);
                 let least = match self.waiting.last() {
                     Some(last) if is_bulk && flow.is_new() => floor.max(last.tag),
                     _ => floor,
@@ -316,15 +316,15 @@ impl<W> Window<W> {
     /// What a flow that wants `want` bytes is taken to have had at least: if that is little, so much less than the others that it is ahead of
     /// those whose tags were rounded down
     fn floor(&self, want: u64, quantum: u64) -> u64 {
-        let turns = match self.is_little(want, quantum) {
+        let turns = match self.goes_ahead(want, quantum) {
             true => self.longest_row,
             false => 1,
         };
         self.virtual_time.saturating_sub(turns * quantum)
     }
 
-    /// Whether a flow that wants `want` bytes goes ahead of others: they hardly wait the longer for it
-    fn is_little(&self, want: u64, quantum: u64) -> bool {
+    /// Whether a flow that wants `want` bytes and has had less than others goes ahead of them: they hardly wait the longer for it
+    fn goes_ahead(&self, want: u64, quantum: u64) -> bool {
         is_little(want, self.turns_in_a_row * quantum)
     }
 

@@ -210,7 +210,8 @@ impl Control {
         batches.min(self.congestion.window() / 4)
     }
 
-    /// Turns that each of so many streams has in a row which wait: one where time limits them, because one after the other would be slow
+    /// Turns in a row that each stream has where so many wait: one if a turn is [a single transmission](Self::turn), because so slow a path would keep
+    /// those waiting who come last
     pub(super) fn turns_in_a_row(&self, waiters: usize) -> u64 {
         let turn = self.turn();
         let Some(rate) = self.rate else {

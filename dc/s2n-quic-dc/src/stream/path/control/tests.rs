@@ -41,6 +41,22 @@ fn measured(rtt: u64) -> Control {
     control
 }
 
+/// A new path of 10 MB/s
+fn limited() -> Control {
+    let limits = Limits {
+        max_rate: Some(10_000_000),
+        ..LIMITS
+    };
+    Control::new(MTU, limits)
+}
+
+/// Many round trips of a millisecond
+fn measure(control: &mut Control) {
+    for step in 0..1000 {
+        acknowledge(control, step * 1000, (step + 1) * 1000);
+    }
+}
+
 #[test]
 fn what_the_peer_has_waited_is_not_the_networks() {
     let mut control = Control::new(MTU, LIMITS);
@@ -131,20 +147,12 @@ fn the_rate_is_the_window_per_round_trip_with_headroom() {
 
 #[test]
 fn a_limited_rate_holds_from_the_first_packet_and_keeps_the_window_small() {
-    let mut control = Control::new(
-        MTU,
-        Limits {
-            max_rate: Some(10_000_000),
-            ..LIMITS
-        },
-    );
+    let mut control = limited();
     for step in 0..4 {
         let departure = control.schedule(2900, at(0));
         assert_eq!(departure, at(290 * step), "a burst is 2900 bytes");
     }
-    for step in 0..1000 {
-        acknowledge(&mut control, step * 1000, (step + 1) * 1000);
-    }
+    measure(&mut control);
     assert_eq!(control.pacing_rate(), Some(10_000_000));
     assert_eq!(control.window(), 2 * 10_000 + 4 * 2900);
 }
@@ -169,14 +177,8 @@ fn a_turn_is_a_quarter_of_a_small_window_and_what_a_writer_makes_at_once_of_a_la
 
 #[test]
 fn a_turn_is_one_burst_where_time_limits_it() {
-    let limits = Limits {
-        max_rate: Some(10_000_000),
-        ..LIMITS
-    };
-    let mut slow = Control::new(MTU, limits);
-    for step in 0..1000 {
-        acknowledge(&mut slow, step * 1000, (step + 1) * 1000);
-    }
+    let mut slow = limited();
+    measure(&mut slow);
     assert_eq!((slow.batch(), slow.turn()), (2900, 2900));
 }
 
@@ -202,14 +204,8 @@ fn many_that_wait_have_turns_in_a_row_unless_that_takes_long() {
         assert_eq!(fast.turns_in_a_row(waiters), turns, "of {waiters}");
     }
 
-    let limits = Limits {
-        max_rate: Some(10_000_000),
-        ..LIMITS
-    };
-    let mut slow = Control::new(MTU, limits);
-    for step in 0..1000 {
-        acknowledge(&mut slow, step * 1000, (step + 1) * 1000);
-    }
+    let mut slow = limited();
+    measure(&mut slow);
     assert_eq!(slow.turns_in_a_row(MANY), 1);
     assert_eq!(Control::new(MTU, LIMITS).turns_in_a_row(MANY), 1);
 }
