@@ -65,9 +65,9 @@ const OPENINGS: RangeInclusive<u64> = 128..=MAX_DISTANCE;
 /// Streams that wait from which on each has several turns in a row: what fewer need to go on stays in the cache
 const MANY: usize = 128;
 
-/// Turns in a row at most. Of 1000 uploads of 1 MB, two make a thirtieth more in a second than one, and four a twentieth; of 10 000 of 500 kB, two
-/// make a tenth more. A message that is not little waits the longer.
-const MAX_TURNS_IN_A_ROW: u64 = 4;
+/// Turns in a row at most: what a megabyte takes. Of 1000 uploads of 1 MB, two make a thirtieth more in a second than one, four a twentieth, and five
+/// a fifteenth; of 10 000 of 500 kB, two make a tenth more. A message that is not little waits the longer.
+const MAX_TURNS_IN_A_ROW: u64 = 5;
 
 /// How long a stream may wait until all others had their turns in a row: well below what a peer takes for silence
 const MAX_ROUND: Duration = Duration::from_secs(2);

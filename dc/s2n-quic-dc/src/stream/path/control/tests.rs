@@ -194,8 +194,8 @@ fn many_that_wait_have_turns_in_a_row_unless_that_takes_long() {
     for (waiters, turns) in [
         (0, 1),
         (MANY - 1, 1),
-        (MANY, 4),
-        (per_turn / 4, 4),
+        (MANY, 5),
+        (per_turn / 5, 5),
         (per_turn / 2, 2),
         (per_turn, 1),
         (100 * per_turn, 1),
