@@ -67,6 +67,14 @@ async fn write_all(stream: &mut Stream, bytes: &[u8]) -> io::Result<()> {
     stream.write_all_from_fin(&mut bytes).await.map(drop)
 }
 
+/// A path that is short, as in a rack
+fn near() -> Options {
+    Options {
+        delay: MILLISECOND / 10,
+        ..Options::default()
+    }
+}
+
 /// Has the client write `len` bytes to each of four streams, and the server read them
 fn bulk(pair: &mut Pair, len: usize) -> Vec<Join<io::Result<Vec<u8>>>> {
     uploads(pair, 4, len)

@@ -195,7 +195,8 @@ impl<W> Window<W> {
         let is_new = flow.is_new();
         let start = flow.finish.max(floor);
         flow.finish = start + taken;
-        self.virtual_time = self.virtual_time.max(self.rounded(start, quantum));
+        let tag = rounded(start, self.turns_in_a_row, quantum);
+        self.virtual_time = self.virtual_time.max(tag);
         if is_new {
             // whoever else holds window is about to want more, though it does not wait yet
             let holding = self.outstanding.saturating_sub(taken) / quantum.max(1);
@@ -209,7 +210,8 @@ impl<W> Window<W> {
     /// A flow that waits already keeps its place, and the newer token is the one kept.
     pub fn wait(&mut self, id: FlowId, want: u64, quantum: u64, token: W) {
         let floor = self.floor(want, quantum);
-        let Some(flow) = &self.flows[id.0 as usize] else {
+        let is_bulk = !self.goes_ahead(want, quantum);
+        let Some(flow) = &mut self.flows[id.0 as usize] else {
             return;
         };
         let place = match &flow.wait {
@@ -218,14 +220,13 @@ impl<W> Window<W> {
             Wait::Granted { .. } => return,
             Wait::No => {
                 self.next_ticket += 1;
-                let is_bulk = !self.goes_ahead(want, quantum);
                 let least = match self.waiting.last() {
                     Some(last) if is_bulk && flow.is_new() => floor.max(last.tag),
                     _ => floor,
                 };
                 let had = flow.finish.max(least);
                 let place = Place {
-                    tag: self.rounded(had, quantum),
+                    tag: rounded(had, self.turns_in_a_row, quantum),
                     is_bulk,
                     had: Reverse(had),
                     ticket: self.next_ticket,
@@ -235,9 +236,7 @@ impl<W> Window<W> {
                 place
             }
         };
-        if let Some(flow) = &mut self.flows[id.0 as usize] {
-            flow.wait = Wait::InLine { place, want, token };
-        }
+        flow.wait = Wait::InLine { place, want, token };
     }
 
     /// The flow wants nothing for now: it gives back what was granted and keeps no place
@@ -328,14 +327,6 @@ impl<W> Window<W> {
         is_little(want, self.turns_in_a_row * quantum)
     }
 
-    /// The tag of a flow that is taken to have had `had` bytes
-    fn rounded(&self, had: u64, quantum: u64) -> u64 {
-        match self.turns_in_a_row {
-            1 => had,
-            turns => had - had % (turns * quantum).max(1),
-        }
-    }
-
     /// Whether a flow that wants `want` bytes, at most a quantum, may have them or a good part
     fn has_room(&self, want: u64, quantum: u64, limit: u64) -> bool {
         let room = self.room(limit);
@@ -347,6 +338,14 @@ impl<W> Window<W> {
             return limit.max(1 << 16);
         }
         limit.saturating_sub(self.outstanding)
+    }
+}
+
+/// The tag of a flow that is taken to have had `had` bytes, where each has so many turns in a row
+fn rounded(had: u64, turns: u64, quantum: u64) -> u64 {
+    match turns {
+        1 => had,
+        _ => had - had % (turns * quantum).max(1),
     }
 }
 

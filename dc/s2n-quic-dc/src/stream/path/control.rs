@@ -213,13 +213,13 @@ impl Control {
     /// Turns in a row that each stream has where so many wait: one if a turn is [a single transmission](Self::turn), because so slow a path would keep
     /// those waiting who come last
     pub(super) fn turns_in_a_row(&self, waiters: usize) -> u64 {
-        let turn = self.turn();
-        let Some(rate) = self.rate else {
-            return 1;
-        };
-        if waiters < MANY || turn <= self.batch() {
+        if waiters < MANY {
             return 1;
         }
+        let turn = self.turn();
+        let Some(rate) = self.rate.filter(|_| turn > self.batch()) else {
+            return 1;
+        };
         let round = rate.saturating_mul(MAX_ROUND.as_secs());
         let turns = round / (waiters as u64).saturating_mul(turn).max(1);
         turns.clamp(1, MAX_TURNS_IN_A_ROW)

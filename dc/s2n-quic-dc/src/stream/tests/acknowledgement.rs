@@ -236,10 +236,7 @@ fn who_reads_the_beginning_of_a_stream_acknowledges_it_with_the_rest() {
 /// What comes with the first packet of a stream are those of others
 #[test]
 fn streams_that_begin_in_one_train_are_each_acknowledged_at_once() {
-    let mut pair = Pair::new(Options {
-        delay: MILLISECOND / 10,
-        ..Options::default()
-    });
+    let mut pair = Pair::new(near());
     let _known = pair.connect();
     pair.run_for(10 * MILLISECOND);
     let (calls, said) = (

@@ -119,10 +119,7 @@ fn a_lost_answer_costs_no_more_than_itself() {
 /// Reads a message that ends with `len` bytes of which nothing was acknowledged, and answers a moment later; returns how many
 /// acknowledgements have left before the answer
 fn before_the_answer(len: usize) -> usize {
-    let mut pair = Pair::new(Options {
-        delay: MILLISECOND / 10,
-        ..Options::default()
-    });
+    let mut pair = Pair::new(near());
     let (mut client, mut server) = pair.connect();
     // the window grows
     let bytes = pattern(8_000_000, 1);
@@ -206,10 +203,7 @@ fn answer_late(pair: &mut Pair, len: usize) -> u64 {
 /// What it has not acknowledged holds a part of the window, which others of the path could use
 #[test]
 fn who_answers_late_acknowledges_at_once_for_a_while() {
-    let mut pair = Pair::new(Options {
-        delay: MILLISECOND / 10,
-        ..Options::default()
-    });
+    let mut pair = Pair::new(near());
     for _ in 0..2 {
         assert!((900..=1000).contains(&answer_late(&mut pair, 5000)));
         for _ in 0..5 {
@@ -225,10 +219,7 @@ fn who_answers_late_acknowledges_at_once_for_a_while() {
 /// Whoever looks after the first packets says that the last ones have come, a moment after they have
 #[test]
 fn who_has_just_begun_to_wait_for_an_answer_does_not_think_that_it_is_late() {
-    let mut pair = Pair::new(Options {
-        delay: MILLISECOND / 10,
-        ..Options::default()
-    });
+    let mut pair = Pair::new(near());
     let (mut client, mut server) = asked(&mut pair, &pattern(5000, 1), write_now);
     pair.run_for(8 * MILLISECOND / 10);
     assert_eq!(end_now(&mut client, &pattern(5000, 2)), 5000);
@@ -250,10 +241,7 @@ fn who_has_just_begun_to_wait_for_an_answer_does_not_think_that_it_is_late() {
 /// The application has answered at once
 #[test]
 fn an_answer_that_waits_for_memory_is_not_late() {
-    let mut options = Options {
-        delay: MILLISECOND / 10,
-        ..Options::default()
-    };
+    let mut options = near();
     options.pool.max_bytes = 2 << 20;
     options.pool.reserve_bytes = 1 << 20;
     let mut pair = Pair::new(options);

@@ -7,16 +7,8 @@ use super::*;
 const ALL: u64 = 3 << 19;
 const PART: u64 = ALL / 3;
 
-/// A path that is short, as in a rack
 fn pair() -> Pair {
-    Pair::new(options())
-}
-
-fn options() -> Options {
-    Options {
-        delay: MILLISECOND / 10,
-        ..Options::default()
-    }
+    Pair::new(near())
 }
 
 fn limit(pair: &Pair) -> u64 {
@@ -70,7 +62,7 @@ fn what_is_left_of_bulk_is_no_message() {
             initial_window: 10_000,
             ..Agreement::default()
         },
-        ..options()
+        ..near()
     });
     let (mut first, mut reads) = pair.connect();
     let opening = pair.open();
