@@ -36,6 +36,13 @@ pub trait Socket: Send + Sync + 'static {
     /// [`Truncated::is`] holds; 65 535 bytes are enough for every datagram and every train of them.
     fn recv(&self, payload: &mut [u8]) -> io::Result<Received>;
 
+    /// How much of its receive buffer is in use; `None` if the socket can't tell, or has room for everything.
+    ///
+    /// A system call, where there is a system.
+    fn backlog(&self) -> Option<Backlog> {
+        None
+    }
+
     /// The most packets that one message should hold: 1 once the socket has found that it cannot segment.
     ///
     /// A message that was built before it fell may still be sent.
@@ -79,6 +86,15 @@ pub struct Received {
     pub addr: SocketAddr,
     /// The mark that the packets carried.
     pub ecn: ExplicitCongestionNotification,
+}
+
+/// How much of a socket's receive buffer is in use. What does not fit is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// Bytes in use, as the system accounts for them: the memory that packets are in, which is more than they are long.
+    pub held: usize,
+    /// Bytes that it has.
+    pub capacity: usize,
 }
 
 /// A datagram was longer than the buffer that was to take it. The datagram is gone.

@@ -2,6 +2,7 @@
 
 //! From the socket to the stream.
 
+mod crowding;
 mod dispatcher;
 mod refusals;
 pub(crate) mod router;

@@ -6,6 +6,7 @@
 //! remembers, and the caller sees a send that worked.
 
 mod kernel;
+mod memory;
 mod stats;
 mod transmit;
 
@@ -14,7 +15,7 @@ pub use self::stats::{Errors, Snapshot, Traffic};
 use self::{kernel::Mmsg, transmit::Transmitter};
 use crate::{
     msg::{addr::Family, recv},
-    socket::io::{Gather, Received, Socket},
+    socket::io::{Backlog, Gather, Received, Socket},
 };
 use s2n_quic_platform::syscall::{configure_gro, configure_mtu_disc, configure_tos};
 use std::{
@@ -108,6 +109,10 @@ impl Socket for UdpSocket {
         let result = recv::receive(self.as_fd(), payload);
         self.transmitter.stats().on_receive(&result);
         result
+    }
+
+    fn backlog(&self) -> Option<Backlog> {
+        memory::backlog(self.as_fd())
     }
 
     fn max_segments(&self) -> usize {

@@ -39,6 +39,9 @@ pub struct Metrics {
     pub segments_sent: u64,
     /// System calls that received something
     pub recv_calls: u64,
+    /// Those that found the socket's receive buffer more than two thirds full: what they received counts as marked by congestion, so that peers slow
+    /// down before something is lost. If there are many, the socket wants a larger buffer, or the host more processors.
+    pub recv_calls_crowded: u64,
     /// Packets with stream data that were made: first copies, retransmissions and probes
     pub packets_sent: u64,
     /// Packets that were declared lost
@@ -110,6 +113,7 @@ impl Metrics {
             packets_sent: counters.packets_sent.get(),
             control_packets: counters.control_packets.get(),
             segments_received: counters.segments_received.get(),
+            recv_calls_crowded: counters.crowded.get(),
             duplicates: counters.duplicates.get(),
             dropped_undecodable: dropped.undecodable.get(),
             dropped_unexpected: dropped.unexpected.get(),

@@ -29,11 +29,13 @@ use core::{
     time::Duration,
 };
 pub(crate) use end::End;
+use inbox::Busy;
 use network::{Network, Side};
 use std::{cell::RefCell, fmt::Write as _, io, rc::Rc, sync::Arc};
 
 pub(crate) mod clock;
 mod end;
+pub(crate) mod inbox;
 pub(crate) mod network;
 
 pub(crate) type Stream = application::Stream<Subscriber>;
@@ -53,6 +55,8 @@ pub(crate) struct Options {
     pub(crate) agreed: Agreement,
     /// Whether the sockets join packets on receive
     pub(crate) joins: bool,
+    /// The server's host has something else to do most of the time
+    pub(crate) busy: Option<Busy>,
 }
 
 impl Default for Options {
@@ -64,6 +68,7 @@ impl Default for Options {
             pool: pool::Config::default(),
             agreed: Agreement::default(),
             joins: true,
+            busy: None,
         }
     }
 }
@@ -132,6 +137,9 @@ impl Pair {
     pub(crate) fn new(options: Options) -> Self {
         let clock = Clock::new();
         let network = Network::new(clock.clone(), options.delay, options.joins);
+        if let Some(busy) = options.busy {
+            network.set_busy(Side::Server, busy);
+        }
         let (map, server_map) = (secrets::map(), secrets::map());
         let (client_addr, server_addr) = (Side::Client.addr(), Side::Server.addr());
         secrets::share(

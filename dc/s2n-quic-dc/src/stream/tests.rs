@@ -30,6 +30,7 @@ mod answer;
 mod backpressure;
 mod company;
 mod completion;
+mod crowding;
 mod failure;
 mod letterbox;
 mod memory;

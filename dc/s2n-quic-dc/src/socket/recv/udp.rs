@@ -6,7 +6,7 @@
 //!
 //! The one rule: a round is bounded, and leaves nothing behind that no timer, doorbell or socket brings up again.
 
-use super::dispatcher::Dispatcher;
+use super::{crowding::Crowding, dispatcher::Dispatcher};
 use crate::{
     clock::{at_tick, ticks},
     socket::{
@@ -91,6 +91,7 @@ pub(crate) struct Worker<S: Socket> {
     socket: Arc<S>,
     core: Arc<Core>,
     shard: Arc<Shard>,
+    crowding: Crowding,
     /// The next receive goes here
     spare: Option<Unfilled>,
     scheduled: Vec<Arc<Shared>>,
@@ -116,6 +117,7 @@ impl<S: Socket> Worker<S> {
             trimmer: is_first.then(|| core.pool.trimmer()),
             waker: Waker::from(shard.receiver.clone()),
             dispatcher: Dispatcher::new(core.clone(), shard.clone()),
+            crowding: Crowding::new(socket.backlog()),
             socket,
             core,
             shard,
@@ -212,7 +214,15 @@ impl<S: Socket> Worker<S> {
                 return false;
             };
             match self.socket.recv(spare.as_mut_slice()) {
-                Ok(received) => {
+                Ok(mut received) => {
+                    let backlog = || self.socket.backlog();
+                    let ecn = self
+                        .crowding
+                        .on_received(received.len, received.ecn, backlog);
+                    if ecn != received.ecn {
+                        self.core.counters.crowded.add(1);
+                        received.ecn = ecn;
+                    }
                     if let Some(filled) = self.keep(spare, &received) {
                         self.dispatcher.dispatch(filled, &received, now);
                     }
@@ -226,6 +236,7 @@ impl<S: Socket> Worker<S> {
                     self.spare = Some(spare);
                     match error.kind() {
                         io::ErrorKind::WouldBlock => {
+                            self.crowding.on_empty();
                             return has_received && self.dispatcher.lone_packets == 0;
                         }
                         io::ErrorKind::Interrupted => {}

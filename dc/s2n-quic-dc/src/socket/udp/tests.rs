@@ -401,3 +401,27 @@ fn the_socket_is_object_safe_and_shared_between_threads() {
     let addr = thread.join().expect("no panic");
     assert_eq!(addr, socket.local_addr().expect("bound"));
 }
+
+#[test]
+fn the_backlog_is_what_waits_in_the_receive_buffer() {
+    for (sender, receiver) in pairs() {
+        let empty = receiver.backlog().expect("the kernel tells");
+        assert_eq!(empty.held, 0);
+        let granted = nix::sys::socket::getsockopt(&receiver, nix::sys::socket::sockopt::RcvBuf);
+        assert_eq!(empty.capacity, granted.expect("an open socket"));
+
+        let bytes = bytes(20 * 1200);
+        let payload = [IoSlice::new(&bytes)];
+        let message = gather(&receiver, Ect0, 1200, &payload);
+        sender.send(&message).expect("sent");
+        let mut packets = recv_packets(&receiver, 1);
+        // it is there now, and so is what follows on loopback
+        sender.send(&message).expect("sent");
+        while receiver
+            .backlog()
+            .is_some_and(|backlog| backlog.held < bytes.len())
+        {
+            packets.extend(recv_packets(&receiver, 1));
+        }
+    }
+}

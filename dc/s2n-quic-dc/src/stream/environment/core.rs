@@ -135,6 +135,8 @@ pub(crate) struct Counters {
     /// Streams among both that go on with the keys of another
     pub(crate) streams_continued: Counter,
     pub(crate) segments_received: Counter,
+    /// Receives out of a buffer that was nearly full
+    pub(crate) crowded: Counter,
 }
 
 /// Why a packet was dropped

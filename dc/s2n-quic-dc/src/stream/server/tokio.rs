@@ -237,7 +237,8 @@ impl Builder {
         self
     }
 
-    /// The size of each socket's receive buffer (`SO_RCVBUF`), in bytes. The system may grant less.
+    /// The size of each socket's receive buffer (`SO_RCVBUF`), in bytes. The system may grant less. Peers are told to slow down while more than two
+    /// thirds are in use.
     pub fn with_recv_buffer(mut self, bytes: usize) -> Self {
         self.recv_buffer = Some(bytes);
         self

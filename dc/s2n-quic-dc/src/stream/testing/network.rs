@@ -4,23 +4,21 @@
 //!
 //! The one rule: every datagram that a socket takes is in the trace, with what became of it.
 
-use super::clock::Clock;
+use super::{
+    clock::Clock,
+    inbox::{Busy, Datagram, Inbox},
+};
 use crate::{
     msg::segment,
     packet::{stream::PacketSpace, Packet},
-    socket::io::{Gather, Received, Socket},
+    socket::io::{Backlog, Gather, Received, Socket},
     stream::shared::TAG_LEN,
 };
 use core::{fmt, time::Duration};
 use parking_lot::Mutex;
 use s2n_codec::DecoderBufferMut;
 use s2n_quic_core::{frame::FrameMut, inet::ExplicitCongestionNotification};
-use std::{
-    collections::{BTreeMap, VecDeque},
-    io,
-    net::SocketAddr,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc};
 
 /// How soon a socket that would have blocked is tried again
 const RETRY: u64 = 10;
@@ -210,13 +208,8 @@ struct State {
     ports: [Port; 2],
 }
 
-struct Datagram {
-    bytes: Vec<u8>,
-    ecn: ExplicitCongestionNotification,
-}
-
 struct Port {
-    inbox: VecDeque<Datagram>,
+    inbox: Inbox,
     /// Gives the number of the error that a send is to fail with
     send_faults: SendFaults,
     would_block: usize,
@@ -225,20 +218,18 @@ struct Port {
     blocked_at: u64,
     attempts: usize,
     calls: Vec<Call>,
-    joins: bool,
 }
 
 impl Network {
     pub(crate) fn new(clock: Clock, delay: Duration, joins: bool) -> Self {
         let port = || Port {
-            inbox: VecDeque::new(),
+            inbox: Inbox::new(joins),
             send_faults: Box::new(|| None),
             would_block: 0,
             blocked_until: 0,
             blocked_at: 0,
             attempts: 0,
             calls: Vec::new(),
-            joins,
         };
         Self {
             state: Arc::new(Mutex::new(State {
@@ -290,6 +281,21 @@ impl Network {
         state.ports[side as usize].blocked_until = until;
     }
 
+    /// The host of `side` has something else to do most of the time, from before its first datagram on
+    pub(crate) fn set_busy(&self, side: Side, busy: Busy) {
+        self.state.lock().ports[side as usize].inbox.set_busy(busy);
+    }
+
+    /// Datagrams that found no room at `side`
+    pub(crate) fn overflowed(&self, side: Side) -> usize {
+        self.state.lock().ports[side as usize].inbox.overflowed
+    }
+
+    /// How often `side` has looked how full its buffer is
+    pub(crate) fn looks(&self, side: Side) -> usize {
+        self.state.lock().ports[side as usize].inbox.looks
+    }
+
     pub(crate) fn trace(&self) -> Vec<Sent> {
         self.state.lock().trace.clone()
     }
@@ -331,7 +337,7 @@ impl Network {
                 break;
             }
             let (to, datagram) = entry.remove();
-            state.ports[to as usize].inbox.push_back(datagram);
+            state.ports[to as usize].inbox.push(datagram);
             any = true;
         }
         any
@@ -339,11 +345,19 @@ impl Network {
 
     pub(super) fn next_delivery(&self) -> Option<u64> {
         let state = self.state.lock();
-        state.in_flight.first_key_value().map(|((at, _), _)| *at)
+        let arrival = state.in_flight.first_key_value().map(|((at, _), _)| *at);
+        let now = state.clock.micros();
+        let ports = state.ports.iter();
+        ports
+            .filter_map(|port| port.inbox.readable_at(now))
+            .chain(arrival)
+            .min()
     }
 
     pub(super) fn is_readable(&self, side: Side) -> bool {
-        !self.state.lock().ports[side as usize].inbox.is_empty()
+        let state = self.state.lock();
+        let now = state.clock.micros();
+        state.ports[side as usize].inbox.is_readable(now)
     }
 
     /// When a socket that would have blocked does not any more
@@ -441,34 +455,21 @@ impl Socket for SimSocket {
 
     fn recv(&self, payload: &mut [u8]) -> io::Result<Received> {
         let mut state = self.network.state.lock();
-        let port = &mut state.ports[self.side as usize];
-        let first = port.inbox.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
-        let segment_len = first.bytes.len();
-        let mut len = segment_len;
-        payload[..len].copy_from_slice(&first.bytes);
-        // as the kernel joins: equal ones, and one shorter at the end
-        while port.joins {
-            let fits = port.inbox.front().is_some_and(|next| {
-                next.ecn == first.ecn
-                    && next.bytes.len() <= segment_len
-                    && len + next.bytes.len() <= payload.len()
-                    && len / segment_len < segment::MAX_SEGMENTS
-            });
-            let Some(next) = port.inbox.pop_front_if(|_| fits) else {
-                break;
-            };
-            payload[len..len + next.bytes.len()].copy_from_slice(&next.bytes);
-            len += next.bytes.len();
-            if next.bytes.len() < segment_len {
-                break;
-            }
-        }
+        let now = state.clock.micros();
+        let inbox = &mut state.ports[self.side as usize].inbox;
+        let taken = inbox.take(payload, now)?;
         Ok(Received {
-            len,
-            segment_len: segment_len.max(1),
+            len: taken.len,
+            segment_len: taken.segment_len,
             addr: self.side.other().addr(),
-            ecn: first.ecn,
+            ecn: taken.ecn,
         })
+    }
+
+    fn backlog(&self) -> Option<Backlog> {
+        self.network.state.lock().ports[self.side as usize]
+            .inbox
+            .backlog()
     }
 
     fn max_segments(&self) -> usize {
