@@ -4,8 +4,8 @@
 //!
 //! What overflows is lost, in trains of up to 44 packets. Where many peers send to one socket, none of them has much on its way, and the buffer is
 //! full nevertheless. It is a queue like that of a switch, which would mark packets before it drops them (RFC 3168), so what comes out of a buffer
-//! that is nearly full counts as marked, and peers hear of it as of any other mark. hostCC does so in the kernel ("Host Congestion Control", Agarwal,
-//! Krishnamurthy and Agarwal, SIGCOMM 2023).
+//! that is nearly full counts as marked, and peers hear of it as of any other mark. hostCC marks so what a host's own interconnect delays ("Host
+//! Congestion Control", Agarwal, Krishnamurthy and Agarwal, SIGCOMM 2023).
 //!
 //! The one rule: to look at the buffer is a system call, and only takes place behind so much in a row that it may be worth it.
 
