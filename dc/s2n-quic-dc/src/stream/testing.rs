@@ -29,7 +29,7 @@ use core::{
     time::Duration,
 };
 pub(crate) use end::End;
-use inbox::Busy;
+use inbox::Host;
 use network::{Network, Side};
 use std::{cell::RefCell, fmt::Write as _, io, rc::Rc, sync::Arc};
 
@@ -55,8 +55,8 @@ pub(crate) struct Options {
     pub(crate) agreed: Agreement,
     /// Whether the sockets join packets on receive
     pub(crate) joins: bool,
-    /// The server's host has something else to do most of the time
-    pub(crate) busy: Option<Busy>,
+    /// How the server comes to what has arrived
+    pub(crate) server: Host,
 }
 
 impl Default for Options {
@@ -68,7 +68,7 @@ impl Default for Options {
             pool: pool::Config::default(),
             agreed: Agreement::default(),
             joins: true,
-            busy: None,
+            server: Host::default(),
         }
     }
 }
@@ -136,10 +136,7 @@ impl<T> Future for Join<T> {
 impl Pair {
     pub(crate) fn new(options: Options) -> Self {
         let clock = Clock::new();
-        let network = Network::new(clock.clone(), options.delay, options.joins);
-        if let Some(busy) = options.busy {
-            network.set_busy(Side::Server, busy);
-        }
+        let network = Network::new(clock.clone(), &options);
         let (map, server_map) = (secrets::map(), secrets::map());
         let (client_addr, server_addr) = (Side::Client.addr(), Side::Server.addr());
         secrets::share(

@@ -98,8 +98,11 @@ const DOUBLING_GAIN: (u64, u64) = (2, 1);
 
 pub(super) struct Control {
     departures: Departures,
-    /// Bytes per second that may leave; a function of the fields below, which change once per acknowledgement and are asked several times
+    /// Bytes per second that may leave; a function of the other fields, as the next one, which change once per acknowledgement and are asked
+    /// several times
     rate: Option<u64>,
+    /// Bytes of one transmission: what may leave in one burst, but some to a window, so that acknowledgements come evenly
+    batch: u64,
     rtt: RttEstimator,
     congestion: Congestion,
     reordering: Reordering,
@@ -150,9 +153,10 @@ impl Control {
         let datagrams = segment::fitting(limits.max_burst as usize, usize::from(datagram_len));
         let max_burst = datagrams.max(1) as u32 * u32::from(datagram_len);
         let len = u64::from(datagram_len);
-        Self {
+        let mut this = Self {
             departures: Departures::new(u32::from(datagram_len), max_burst),
-            rate: limits.max_rate,
+            rate: None,
+            batch: 0,
             rtt: RttEstimator::new(INITIAL_RTT),
             congestion: Congestion::new(congestion::Limits {
                 initial: (INITIAL_DATAGRAMS * len).max(u64::from(max_burst)),
@@ -165,7 +169,16 @@ impl Control {
             ceiling: Ceiling::default(),
             probing: Probing::default(),
             loss_debt: 0,
-        }
+        };
+        this.adjust();
+        this
+    }
+
+    /// To be called after the window, the round trip or what waits on the way has changed
+    fn adjust(&mut self) {
+        self.rate = self.pacing_rate();
+        let burst = u64::from(self.departures.burst(self.rate));
+        self.batch = burst.min(self.congestion.window() / 4);
     }
 
     /// Sizes everything for packets of `datagram_len`, unless something is known of the path already
@@ -193,20 +206,18 @@ impl Control {
         }
     }
 
-    /// Bytes of one transmission: what may leave in one burst, but some to a window, so that acknowledgements come evenly
+    /// Bytes of one transmission
     pub(super) fn batch(&self) -> u64 {
-        let burst = u64::from(self.departures.burst(self.rate));
-        burst.min(self.congestion.window() / 4)
+        self.batch
     }
 
     /// Bytes of one turn: one transmission, or if it is the size of a send that limits those, and not the time that they take, what a writer
     /// makes at once, so that all but the first find its stream warm
     pub(super) fn turn(&self) -> u64 {
-        let batch = self.batch();
-        if batch < u64::from(self.departures.burst(None)) {
-            return batch;
+        if self.batch < u64::from(self.departures.burst(None)) {
+            return self.batch;
         }
-        let batches = MAX_BATCHES_PER_POLL as u64 * batch;
+        let batches = MAX_BATCHES_PER_POLL as u64 * self.batch;
         batches.min(self.congestion.window() / 4)
     }
 
@@ -217,7 +228,7 @@ impl Control {
             return 1;
         }
         let turn = self.turn();
-        let Some(rate) = self.rate.filter(|_| turn > self.batch()) else {
+        let Some(rate) = self.rate.filter(|_| turn > self.batch) else {
             return 1;
         };
         let round = rate.saturating_mul(MAX_ROUND.as_secs());
@@ -286,7 +297,7 @@ impl Control {
             },
             now,
         );
-        self.rate = self.pacing_rate();
+        self.adjust();
     }
 
     /// A short message is sent while bulk holds the window
@@ -339,7 +350,7 @@ impl Control {
             self.note_loss();
         }
         let is_new = self.congestion.on_congestion(signal, departed.time, now);
-        self.rate = self.pacing_rate();
+        self.adjust();
         if is_new && signal == Signal::Loss {
             self.reordering.on_loss();
         }
@@ -351,7 +362,7 @@ impl Control {
         self.reordering
             .on_spurious_loss(distance, age, self.round_trip());
         self.congestion.on_spurious_loss(departed.time);
-        self.rate = self.pacing_rate();
+        self.adjust();
     }
 
     fn round_trip(&self) -> RoundTrip {

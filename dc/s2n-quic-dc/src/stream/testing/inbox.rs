@@ -2,31 +2,24 @@
 
 //! What has arrived at a simulated socket and was not received yet.
 //!
-//! It has room for everything and is read at any time, unless a test makes it the buffer of a host that has little memory, and is
-//! [busy](Inbox::set_busy) with something else.
-//!
 //! The one rule: what does not fit is lost, as in a kernel.
 
-use crate::{msg::segment, socket::io::Backlog};
+use crate::{
+    msg::segment,
+    socket::io::{Backlog, Received},
+};
 use core::time::Duration;
 use s2n_quic_core::inet::ExplicitCongestionNotification;
-use std::{collections::VecDeque, io};
+use std::{collections::VecDeque, io, net::SocketAddr};
 
 pub(super) struct Datagram {
     pub(super) bytes: Vec<u8>,
     pub(super) ecn: ExplicitCongestionNotification,
 }
 
-/// What a receive has taken out
-pub(super) struct Taken {
-    pub(super) len: usize,
-    pub(super) segment_len: usize,
-    pub(super) ecn: ExplicitCongestionNotification,
-}
-
-/// A host that does something else most of the time
+/// How a host comes to what has arrived: at any time, with room for everything, unless a test says otherwise
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Busy {
+pub(crate) struct Host {
     /// It receives once in so long, and then all that there is
     pub(crate) period: Duration,
     /// Bytes that its buffer has room for
@@ -35,11 +28,21 @@ pub(crate) struct Busy {
     pub(crate) tells: bool,
 }
 
+impl Default for Host {
+    fn default() -> Self {
+        Self {
+            period: Duration::from_micros(1),
+            capacity: usize::MAX,
+            tells: false,
+        }
+    }
+}
+
 pub(super) struct Inbox {
     datagrams: VecDeque<Datagram>,
     held: usize,
     joins: bool,
-    busy: Option<Busy>,
+    host: Host,
     /// Datagrams that did not fit
     pub(super) overflowed: usize,
     /// How often it was asked how full it is
@@ -48,31 +51,24 @@ pub(super) struct Inbox {
 
 impl Inbox {
     /// `joins`: as a kernel joins packets
-    pub(super) fn new(joins: bool) -> Self {
+    pub(super) fn new(host: Host, joins: bool) -> Self {
         Self {
             datagrams: VecDeque::new(),
             held: 0,
             joins,
-            busy: None,
+            host,
             overflowed: 0,
             looks: 0,
         }
     }
 
-    pub(super) fn set_busy(&mut self, busy: Busy) {
-        self.busy = Some(busy);
-    }
-
     pub(super) fn push(&mut self, datagram: Datagram) {
-        let len = datagram.bytes.len();
-        if self
-            .busy
-            .is_some_and(|busy| self.held + len > busy.capacity)
-        {
+        let held = self.held + datagram.bytes.len();
+        if held > self.host.capacity {
             self.overflowed += 1;
             return;
         }
-        self.held += len;
+        self.held = held;
         self.datagrams.push_back(datagram);
     }
 
@@ -84,27 +80,29 @@ impl Inbox {
     /// When the next receive finds something, from `now` on
     pub(super) fn readable_at(&self, now: u64) -> Option<u64> {
         self.datagrams.front()?;
-        let period = self.busy.map_or(1, |busy| busy.period.as_micros() as u64);
-        Some(now.next_multiple_of(period))
+        Some(now.next_multiple_of(self.host.period.as_micros() as u64))
     }
 
     pub(super) fn backlog(&mut self) -> Option<Backlog> {
         self.looks += 1;
-        let busy = self.busy.filter(|busy| busy.tells)?;
-        Some(Backlog {
+        self.host.tells.then_some(Backlog {
             held: self.held,
-            capacity: busy.capacity,
+            capacity: self.host.capacity,
         })
     }
 
-    pub(super) fn take(&mut self, payload: &mut [u8], now: u64) -> io::Result<Taken> {
-        if !self.is_readable(now) {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let first = self
-            .datagrams
-            .pop_front()
-            .ok_or(io::ErrorKind::WouldBlock)?;
+    /// What `addr` has sent
+    pub(super) fn recv(
+        &mut self,
+        payload: &mut [u8],
+        addr: SocketAddr,
+        now: u64,
+    ) -> io::Result<Received> {
+        let first = match self.is_readable(now) {
+            true => self.datagrams.pop_front(),
+            false => None,
+        };
+        let first = first.ok_or(io::ErrorKind::WouldBlock)?;
         let segment_len = first.bytes.len();
         let mut len = segment_len;
         payload[..len].copy_from_slice(&first.bytes);
@@ -126,9 +124,10 @@ impl Inbox {
             }
         }
         self.held -= len;
-        Ok(Taken {
+        Ok(Received {
             len,
             segment_len: segment_len.max(1),
+            addr,
             ecn: first.ecn,
         })
     }

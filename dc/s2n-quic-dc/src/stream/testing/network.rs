@@ -6,7 +6,8 @@
 
 use super::{
     clock::Clock,
-    inbox::{Busy, Datagram, Inbox},
+    inbox::{Datagram, Host, Inbox},
+    Options,
 };
 use crate::{
     msg::segment,
@@ -221,9 +222,9 @@ struct Port {
 }
 
 impl Network {
-    pub(crate) fn new(clock: Clock, delay: Duration, joins: bool) -> Self {
-        let port = || Port {
-            inbox: Inbox::new(joins),
+    pub(crate) fn new(clock: Clock, options: &Options) -> Self {
+        let port = |host| Port {
+            inbox: Inbox::new(host, options.joins),
             send_faults: Box::new(|| None),
             would_block: 0,
             blocked_until: 0,
@@ -234,12 +235,12 @@ impl Network {
         Self {
             state: Arc::new(Mutex::new(State {
                 clock,
-                delay: delay.as_micros() as u64,
+                delay: options.delay.as_micros() as u64,
                 faults: Box::new(|_| Fate::Deliver),
                 in_flight: BTreeMap::new(),
                 sequence: 0,
                 trace: Vec::new(),
-                ports: [port(), port()],
+                ports: [port(Host::default()), port(options.server)],
             })),
         }
     }
@@ -279,11 +280,6 @@ impl Network {
         let mut state = self.state.lock();
         let until = state.clock.micros() + duration.as_micros() as u64;
         state.ports[side as usize].blocked_until = until;
-    }
-
-    /// The host of `side` has something else to do most of the time, from before its first datagram on
-    pub(crate) fn set_busy(&self, side: Side, busy: Busy) {
-        self.state.lock().ports[side as usize].inbox.set_busy(busy);
     }
 
     /// Datagrams that found no room at `side`
@@ -457,13 +453,7 @@ impl Socket for SimSocket {
         let mut state = self.network.state.lock();
         let now = state.clock.micros();
         let inbox = &mut state.ports[self.side as usize].inbox;
-        let taken = inbox.take(payload, now)?;
-        Ok(Received {
-            len: taken.len,
-            segment_len: taken.segment_len,
-            addr: self.side.other().addr(),
-            ecn: taken.ecn,
-        })
+        inbox.recv(payload, self.side.other().addr(), now)
     }
 
     fn backlog(&self) -> Option<Backlog> {

@@ -3,15 +3,12 @@
 //! A receive buffer that is too small for what peers send, on a host that comes to it late.
 
 use super::*;
-use crate::stream::testing::inbox::Busy;
+use crate::stream::testing::inbox::Host;
 
-/// Uploads 80 MB to a server like that, and returns how it is then, and the time that it took
-fn upload(busy: Busy) -> (Pair, Duration) {
+/// Uploads 80 MB to such a server, and returns how it is then, and the time that it took
+fn upload(server: Host) -> (Pair, Duration) {
     let len = 20_000_000;
-    let mut pair = Pair::new(Options {
-        busy: Some(busy),
-        ..near()
-    });
+    let mut pair = Pair::new(Options { server, ..near() });
     let start = pair.clock.now();
     for read in bulk(&mut pair, len) {
         let read = pair.block_on(read, 100 * SECOND).unwrap();
@@ -31,7 +28,7 @@ fn crowded(pair: &Pair) -> u64 {
 
 #[test]
 fn peers_hear_of_a_full_buffer_before_it_overflows() {
-    let busy = Busy {
+    let busy = Host {
         period: 2 * MILLISECOND,
         capacity: 500_000,
         tells: false,
@@ -40,7 +37,7 @@ fn peers_hear_of_a_full_buffer_before_it_overflows() {
     assert!(lost(&pair) > 1000, "{}", lost(&pair));
     assert_eq!(crowded(&pair), 0);
 
-    let (pair, slower) = upload(Busy {
+    let (pair, slower) = upload(Host {
         tells: true,
         ..busy
     });
@@ -52,7 +49,7 @@ fn peers_hear_of_a_full_buffer_before_it_overflows() {
 
 #[test]
 fn who_keeps_up_does_not_look() {
-    let (pair, _) = upload(Busy {
+    let (pair, _) = upload(Host {
         period: MILLISECOND / 1000,
         capacity: 20_000_000,
         tells: true,

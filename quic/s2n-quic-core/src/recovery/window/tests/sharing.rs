@@ -136,8 +136,10 @@ fn new_flows_one_after_the_other_do_not_starve_those_that_wait() {
     );
 }
 
-/// Flows that always want more and come for their grants a little later, as on a busy path; returns those that have the window just now
-fn busy(window: &mut Window<usize>, flows: &[FlowId]) -> VecDeque<usize> {
+/// Ten flows that always want more and come for their grants a little later, as on a busy path, and those that have the window just now
+fn busy() -> (Window<usize>, Vec<FlowId>, VecDeque<usize>) {
+    let mut window = Window::default();
+    let flows: Vec<_> = (0..10).map(|_| window.insert()).collect();
     let mut granted = VecDeque::new();
     for (index, flow) in flows.iter().enumerate() {
         window.wait(*flow, QUANTUM, QUANTUM, index);
@@ -152,14 +154,12 @@ fn busy(window: &mut Window<usize>, flows: &[FlowId]) -> VecDeque<usize> {
         window.wait(flows[index], QUANTUM, QUANTUM, index);
     }
     granted.extend(window.grant(QUANTUM, 4 * QUANTUM, at(0)));
-    granted
+    (window, flows, granted)
 }
 
 #[test]
 fn one_who_asks_for_little_does_not_wait_for_bulk_to_come_back() {
-    let mut window = Window::default();
-    let flows: Vec<_> = (0..10).map(|_| window.insert()).collect();
-    busy(&mut window, &flows);
+    let (mut window, ..) = busy();
     let limit = 4 * QUANTUM;
     assert!(window.waiters() > 0);
     assert_eq!(window.outstanding(), limit);
@@ -239,9 +239,7 @@ fn one_who_asks_for_little_is_next_although_bulk_pauses() {
 
 #[test]
 fn new_bulk_comes_after_all_who_wait_and_a_new_message_before_them() {
-    let mut window = Window::default();
-    let flows: Vec<_> = (0..10).map(|_| window.insert()).collect();
-    busy(&mut window, &flows);
+    let (mut window, ..) = busy();
     let (bulk, small) = (window.insert(), window.insert());
     window.wait(bulk, QUANTUM, QUANTUM, 10);
     window.wait(small, 100, QUANTUM, 11);
@@ -278,9 +276,7 @@ fn one_who_asks_for_little_is_next_after_many_turns_at_once() {
 
 #[test]
 fn those_who_ask_for_little_again_and_again_let_bulk_go_ahead() {
-    let mut window = Window::default();
-    let flows: Vec<_> = (0..10).map(|_| window.insert()).collect();
-    let granted = busy(&mut window, &flows);
+    let (mut window, flows, granted) = busy();
     let limit = 4 * QUANTUM;
     let mut taken = 0;
     for _ in 0..1000 {
